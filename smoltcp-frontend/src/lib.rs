@@ -1,0 +1,2 @@
+//! Anywire over smoltcp.
+#![no_std]

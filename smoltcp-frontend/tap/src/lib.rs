@@ -1,0 +1,1 @@
+//! The TAP device and the command line over it.

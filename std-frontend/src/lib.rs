@@ -1,0 +1,1 @@
+//! Anywire over the system's sockets.

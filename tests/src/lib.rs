@@ -1,0 +1,1 @@
+//! Scenarios written once, run over every transport.
