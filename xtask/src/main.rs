@@ -1,2 +1,64 @@
-//! The program.
-fn main() {}
+//! `cargo xtask`: builds, tests and checks Anywire.
+//!
+//! A module per command; `cargo xtask help` lists them. What CI runs (`.ci/run`) is `cargo xtask test` and
+//! `cargo xtask lint`, so nothing happens there that cannot be had here.
+
+mod lint;
+mod no_std;
+mod steps;
+mod tap;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and checks Anywire.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the programs, then run the tests
+    Test(test::Args),
+    /// Check formatting, clippy, the documentation and the no_std packages, and report all that is wrong at the end
+    Lint,
+    /// Check that the no_std packages need no operating system and no allocator, and that the core cannot panic
+    NoStd,
+    /// Make a TAP device for the smoltcp stack: for one shell only, or until it is taken down
+    #[command(subcommand)]
+    Tap(tap::Command),
+}
+
+fn main() -> ExitCode {
+    // Without the backtrace that anyhow would add where RUST_BACKTRACE is set: what failed is a command, not this program.
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Test(args) => test::run(args),
+        Command::Lint => lint::run(),
+        Command::NoStd => no_std::run(),
+        Command::Tap(command) => tap::run(command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}
