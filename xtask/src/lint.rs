@@ -9,9 +9,7 @@ pub(crate) fn run() -> Result<()> {
     let sh = workspace::shell()?;
     let mut steps = Steps::default();
 
-    steps.step("formatting", || {
-        Ok(cmd!(sh, "cargo fmt --all --check").run()?)
-    });
+    steps.step("formatting", || Ok(cmd!(sh, "cargo fmt --all --check").run()?));
     for probe in no_std::PROBES {
         let manifest = probe.manifest();
         steps.step(&format!("formatting of {}", probe.name), || {
@@ -20,11 +18,8 @@ pub(crate) fn run() -> Result<()> {
     }
     for features in ["--all-features", "--no-default-features"] {
         steps.step(&format!("clippy {features}"), || {
-            Ok(cmd!(
-                sh,
-                "cargo clippy --workspace --all-targets {features} -- -D warnings"
-            )
-            .run()?)
+            Ok(cmd!(sh, "cargo clippy --workspace --all-targets {features} -- -D warnings")
+                .run()?)
         });
     }
     steps.step("documentation", || {

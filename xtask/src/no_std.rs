@@ -32,12 +32,7 @@ pub(crate) struct Probe {
 }
 
 pub(crate) const PROBES: &[Probe] = &[
-    Probe {
-        name: "probe-core",
-        folder: "core",
-        package: "anywire-core",
-        panic_free: true,
-    },
+    Probe { name: "probe-core", folder: "core", package: "anywire-core", panic_free: true },
     Probe {
         name: "probe-smoltcp",
         folder: "smoltcp",
@@ -85,10 +80,7 @@ impl Probe {
     /// Builds the program, and says where it is.
     fn link(&self, sh: &Shell) -> Result<PathBuf> {
         // The versions are the workspace's. Cargo drops from the copy what the probe does not use.
-        sh.copy_file(
-            workspace::root().join("Cargo.lock"),
-            self.path().join("Cargo.lock"),
-        )?;
+        sh.copy_file(workspace::root().join("Cargo.lock"), self.path().join("Cargo.lock"))?;
         let (manifest, target_dir) = (self.manifest(), target_dir()?);
         // Arguments behind `--` are the program's own: a build script or a macro among the dependencies links as usual.
         cmd!(

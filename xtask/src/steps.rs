@@ -21,11 +21,7 @@ impl Steps {
     /// Fails if any step did, naming each that did.
     pub(crate) fn finish(self) -> Result<()> {
         if !self.failed.is_empty() {
-            bail!(
-                "{} failed:\n  {}",
-                self.failed.len(),
-                self.failed.join("\n  ")
-            );
+            bail!("{} failed:\n  {}", self.failed.len(), self.failed.join("\n  "));
         }
         eprintln!("\n== all well");
         Ok(())

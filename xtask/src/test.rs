@@ -34,12 +34,9 @@ impl Frontend {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Std => &["-p=anywire-core", "-p=anywire-std", "-p=anywire-tests"],
-            Self::Smoltcp => &[
-                "-p=anywire-core",
-                "-p=anywire-smoltcp",
-                "-p=anywire-tap",
-                "-p=anywire-tests",
-            ],
+            Self::Smoltcp => {
+                &["-p=anywire-core", "-p=anywire-smoltcp", "-p=anywire-tap", "-p=anywire-tests"]
+            }
             Self::All => &["--workspace"],
         }
     }
@@ -61,11 +58,7 @@ pub(crate) fn run(Args { frontend, args }: &Args) -> Result<()> {
     // Windows would not let it be replaced.
     cmd!(sh, "cargo build --workspace --exclude xtask --all-targets").run()?;
 
-    let _frontend = frontend
-        .variable()
-        .map(|name| sh.push_env("ANYWIRE_FRONTEND", name));
+    let _frontend = frontend.variable().map(|name| sh.push_env("ANYWIRE_FRONTEND", name));
     let packages = frontend.packages();
-    cmd!(sh, "cargo test --no-fail-fast {packages...} -- {args...}")
-        .run()
-        .context("tests failed")
+    cmd!(sh, "cargo test --no-fail-fast {packages...} -- {args...}").run().context("tests failed")
 }

@@ -22,7 +22,5 @@ pub(crate) fn shell() -> Result<Shell> {
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.ancestors().nth(2);
-    Ok(target
-        .context("this program is in no target folder")?
-        .to_owned())
+    Ok(target.context("this program is in no target folder")?.to_owned())
 }

@@ -44,8 +44,8 @@ pub(super) fn add_to(steps: &mut Steps, sh: &Shell) -> Result<()> {
 
 fn summary(installed: &[&str], missing: &[&str]) -> String {
     let mut lines = match installed {
-        [] => "== bare metal: NOT BUILT, no target is installed".to_owned(),
-        some => format!("== bare metal: built for {}", some.join(", ")),
+        [] => "== bare metal: NOT CHECKED, no target is installed".to_owned(),
+        some => format!("== bare metal: checked {}", some.join(", ")),
     };
     if !missing.is_empty() {
         lines += &format!("\n   for more: rustup target add {}", missing.join(" "));
@@ -63,8 +63,8 @@ mod tests {
     #[test]
     fn the_summary_says_what_was_not_built() {
         let none = summary(&[], &TARGETS);
-        assert!(none.contains("NOT BUILT") && none.contains("rustup target add thumbv6m"));
+        assert!(none.contains("NOT CHECKED") && none.contains("rustup target add thumbv6m"));
         let all = summary(&TARGETS, &[]);
-        assert!(all.contains("built for thumbv6m") && !all.contains("rustup"));
+        assert!(all.contains("checked thumbv6m") && !all.contains("rustup"));
     }
 }

@@ -32,12 +32,8 @@ pub(super) fn none_in(sh: &Shell, program: &Path) -> Result<()> {
 
 /// The names of the panic functions in a listing of `nm`.
 fn panics_among(symbols: &str) -> Vec<&str> {
-    let names = symbols
-        .lines()
-        .filter_map(|line| line.splitn(3, ' ').nth(2));
-    names
-        .filter(|name| MARKS.iter().any(|mark| name.contains(mark)))
-        .collect()
+    let names = symbols.lines().filter_map(|line| line.splitn(3, ' ').nth(2));
+    names.filter(|name| MARKS.iter().any(|mark| name.contains(mark))).collect()
 }
 
 #[cfg(test)]

@@ -22,12 +22,8 @@ const ADDRESS_V6: &str = "fdaa::100/64";
 
 /// Settings that keep the wire quiet until somebody talks: no router solicitations, no link-local address. Not every
 /// kernel has each, and the device works without them.
-const QUIET: [(&str, &str); 4] = [
-    ("accept_ra", "0"),
-    ("autoconf", "0"),
-    ("addr_gen_mode", "1"),
-    ("router_solicitations", "0"),
-];
+const QUIET: [(&str, &str); 4] =
+    [("accept_ra", "0"), ("autoconf", "0"), ("addr_gen_mode", "1"), ("router_solicitations", "0")];
 
 impl Tap {
     /// Makes the device, for `user` or for whoever makes it, and addresses it.
@@ -39,9 +35,7 @@ impl Tap {
             .quiet()
             .run()
             .context("`ip` (of iproute2) cannot make a TAP device")?;
-        cmd!(sh, "ip address add {address} dev {name}")
-            .quiet()
-            .run()?;
+        cmd!(sh, "ip address add {address} dev {name}").quiet().run()?;
         self.add_v6(sh)?;
         cmd!(sh, "ip link set {name} up").quiet().run()?;
         Ok(())
@@ -59,9 +53,7 @@ impl Tap {
             let _ = fs::write(settings.join(setting), value);
         }
         // Without duplicate address detection, which would keep the address unusable for a second.
-        cmd!(sh, "ip address add {ADDRESS_V6} dev {name} nodad")
-            .quiet()
-            .run()?;
+        cmd!(sh, "ip address add {ADDRESS_V6} dev {name} nodad").quiet().run()?;
         Ok(())
     }
 }
@@ -71,10 +63,7 @@ pub(super) fn up(tap: &Tap, user: Option<String>) -> Result<()> {
     let sh = Shell::new()?;
     let Tap { name, address } = tap;
     if exists(&sh, name) {
-        bail!(
-            "{name} is there already. To remove it: {}",
-            as_root("down", name)?
-        );
+        bail!("{name} is there already. To remove it: {}", as_root("down", name)?);
     }
     let user = user.or_else(|| std::env::var("SUDO_USER").ok());
     if let Err(error) = tap.make(&sh, user.as_deref()) {
@@ -107,16 +96,11 @@ fn exists(sh: &Shell, name: &str) -> bool {
 }
 
 fn remove(sh: &Shell, name: &str) -> Result<()> {
-    Ok(cmd!(sh, "ip tuntap del dev {name} mode tap")
-        .quiet()
-        .run()?)
+    Ok(cmd!(sh, "ip tuntap del dev {name} mode tap").quiet().run()?)
 }
 
 /// The command that does it as root: by this program's path, for root seldom has a `cargo`.
 pub(super) fn as_root(action: &str, name: &str) -> Result<String> {
     let program = std::env::current_exe()?;
-    Ok(format!(
-        "sudo {} tap {action} --name {name}",
-        program.display()
-    ))
+    Ok(format!("sudo {} tap {action} --name {name}", program.display()))
 }

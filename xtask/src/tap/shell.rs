@@ -10,7 +10,7 @@ use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use xshell::{Shell, cmd};
 
 use super::device::{Tap, as_root};
@@ -33,15 +33,7 @@ pub(super) fn enter(tap: &Tap, command: &[OsString]) -> Result<()> {
     let program = env::current_exe()?;
     let mut unshare = Command::new("unshare");
     unshare.arg(namespace).arg("--").arg(program);
-    unshare.args([
-        "tap",
-        "inside",
-        "--name",
-        &tap.name,
-        "--address",
-        &tap.address,
-        "--",
-    ]);
+    unshare.args(["tap", "inside", "--name", &tap.name, "--address", &tap.address, "--"]);
     unshare.args(command);
     become_program(unshare)
 }
@@ -96,9 +88,7 @@ fn path_with_programs() -> Result<OsString> {
     let program = env::current_exe()?;
     let folder = program.parent().map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
-    Ok(env::join_paths(
-        folder.into_iter().chain(env::split_paths(&path)),
-    )?)
+    Ok(env::join_paths(folder.into_iter().chain(env::split_paths(&path)))?)
 }
 
 /// Fails with what to do if the TAP driver cannot be opened.
@@ -117,9 +107,7 @@ fn check_tun() -> Result<()> {
 /// What lets namespaces be made, as far as the kernel's settings tell.
 fn mend() -> String {
     let setting = |name| fs::read_to_string(Path::new("/proc/sys").join(name)).unwrap_or_default();
-    let lock = LOCKS
-        .iter()
-        .find(|(name, locked, _)| setting(name).trim() == *locked);
+    let lock = LOCKS.iter().find(|(name, locked, _)| setting(name).trim() == *locked);
     match lock {
         Some((name, _, open)) => format!("sudo sysctl {}={open}", name.replace('/', ".")),
         None => "run as root; a container needs `--privileged`".to_owned(),
@@ -129,6 +117,9 @@ fn mend() -> String {
 #[cfg(unix)]
 fn become_program(mut command: Command) -> Result<()> {
     use std::os::unix::process::CommandExt as _;
+
+    use anyhow::Context as _;
+
     let error = command.exec();
     let program = command.get_program().display().to_string();
     Err(error).with_context(|| format!("cannot run {program}"))
