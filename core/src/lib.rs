@@ -1,3 +1,18 @@
-//! Framings and services as sans-IO state machines.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod checked;
+
+pub mod conversation;
+pub mod datagram;
+pub mod event;
+pub mod exchange;
+pub mod frame;
+pub mod instant;
+pub mod name;
+pub mod ram;
+pub mod request;
+pub mod service;
+pub mod session;
+pub mod store;

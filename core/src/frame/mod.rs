@@ -1,0 +1,10 @@
+//! Framings: where a message begins and ends in a stream.
+//!
+//! A decoder looks at a borrowed slice and says "more" or what it found; it keeps no bytes. For every way to
+//! cut the stream into slices it finds the same messages, unless the framing itself depends on time.
+
+mod until_end;
+mod until_quiet;
+
+pub use until_end::UntilEnd;
+pub use until_quiet::{Found, Message, Overflow, UntilQuiet, Watch};

@@ -1,0 +1,159 @@
+//! What a session asks its host for, and what it is answered.
+
+use core::fmt;
+
+use crate::name::{FileName, NameError};
+
+/// Something that only the host can do and that may take long.
+///
+/// Asked for with [`Next::Ask`](crate::session::Next::Ask), never called: an event loop can hand it to a
+/// thread, a board can wait for its flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request<'a> {
+    /// Open the file `name` for [`Send`](Request::Send). Answered by [`Answer::Opened`].
+    Open {
+        /// Which file.
+        name: FileName<'a>,
+    },
+    /// Begin a file that will be `name` when it is committed. Answered by [`Answer::Created`]. A file not
+    /// committed is abandoned when its connection goes.
+    Create {
+        /// Which file.
+        name: FileName<'a>,
+    },
+    /// Put the created file under its name, whole and durable. Answered by [`Answer::Committed`].
+    Commit,
+    /// Keep `line` in the log. Answered by [`Answer::Logged`].
+    Log {
+        /// One line, without its newline.
+        line: &'a [u8],
+    },
+    /// Move `len` bytes of the opened file to the wire. Answered by [`Answer::Moved`].
+    Send {
+        /// How many bytes.
+        len: u64,
+    },
+    /// Move `len` bytes, or all up to the end of the stream, from the wire into the created file: those that
+    /// are untaken already go first, and no byte after the body is read with it. Answered by
+    /// [`Answer::Moved`].
+    Receive {
+        /// How many bytes; `None`: to the end of the stream.
+        len: Option<u64>,
+    },
+    /// Ask the user for a line. Answered by [`Answer::Line`].
+    Line {
+        /// What the user is shown first.
+        prompt: &'a str,
+        /// The longest line, in bytes, without its newline; the rest of a longer one is dropped. At most the session's
+        /// [`ROOM`](crate::session::Session::ROOM), so that the answer can be put at once.
+        max: usize,
+    },
+}
+
+/// What became of a [`Request`]. It is offered in one step, and taken in that step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer<'a> {
+    /// The file is open, and had `len` bytes then.
+    Opened {
+        /// Bytes in the file.
+        len: u64,
+    },
+    /// The file has been begun.
+    Created,
+    /// The file is under its name, and synced where the store promises that.
+    Committed,
+    /// The line is kept.
+    Logged,
+    /// A body was moved.
+    Moved {
+        /// How many bytes of it.
+        len: u64,
+        /// Why not more.
+        stop: Stop,
+    },
+    /// A line from the user, without its newline; `None`: there are no more.
+    Line(Option<&'a [u8]>),
+    /// The host did not do it.
+    Refused(Refusal),
+}
+
+/// Why a transfer stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Stop {
+    /// All that was asked for was moved. A body "to the end of the stream" stops with [`Ended`](Stop::Ended).
+    Complete,
+    /// The peer ended the stream.
+    Ended,
+    /// The peer reset the connection.
+    Reset,
+    /// The file has fewer bytes than it had when it was opened.
+    FileShort,
+    /// The store took no more.
+    Store(Refusal),
+    /// Nothing moved for too long.
+    TimedOut,
+}
+
+/// Why a host did not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The name is not allowed.
+    Name(NameError),
+    /// There is no such file.
+    NotFound,
+    /// The name is a folder, a symbolic link, a device: not a regular file.
+    NotAFile,
+    /// The host may not.
+    Denied,
+    /// No room is left.
+    Full,
+    /// More than `max` bytes in one file.
+    TooLarge {
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// The store failed; the host's log has the details.
+    Failed,
+    /// This host has nothing to do it with: no store, no log, no user.
+    Unsupported,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::Ended => f.write_str("the peer ended the stream"),
+            Self::Reset => f.write_str("the peer reset the connection"),
+            Self::FileShort => f.write_str("the file became shorter"),
+            Self::Store(refusal) => write!(f, "the store took no more: {refusal}"),
+            Self::TimedOut => f.write_str("nothing moved for too long"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::NotFound => f.write_str("no such file"),
+            Self::NotAFile => f.write_str("not a regular file"),
+            Self::Denied => f.write_str("permission denied"),
+            Self::Full => f.write_str("no room left"),
+            Self::TooLarge { max } => write!(f, "more than {max} bytes in one file"),
+            Self::Failed => f.write_str("the store failed"),
+            Self::Unsupported => f.write_str("not supported here"),
+        }
+    }
+}
+
+impl From<NameError> for Refusal {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}

@@ -1,0 +1,53 @@
+//! The services: the server's side of each protocol, a file each.
+//!
+//! To add one, write its file (`hello.rs` is the one to read) and add a line to [`catalog`]: every frontend then serves and lists
+//! it.
+
+pub mod echo;
+pub mod file;
+pub mod hello;
+
+use crate::datagram::DatagramService;
+use crate::session::Session;
+
+/// What is known of a service before anybody connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its name at the prompt: a lower-case word.
+    pub name: &'static str,
+    /// The port it listens on unless told otherwise.
+    pub port: u16,
+    /// What it does, in one line.
+    pub summary: &'static str,
+}
+
+/// A service over streams: makes a session for each connection.
+///
+/// It is its own options: small, and copied to every worker.
+pub trait StreamService: Copy {
+    /// One conversation.
+    type Session: Session;
+
+    /// Name, port, summary.
+    const ABOUT: About;
+
+    /// A session for a connection that has just been made.
+    fn open(&self) -> Self::Session;
+}
+
+/// Is shown every service of the [`catalog`], with its own type.
+pub trait Visitor {
+    /// A service over streams.
+    fn stream<S: StreamService + Send + 'static>(&mut self, service: S);
+
+    /// A service over datagrams.
+    fn datagram<D: DatagramService + Send + 'static>(&mut self, service: D);
+}
+
+/// Shows `visitor` every service there is, in the order in which they are listed.
+pub fn catalog(visitor: &mut impl Visitor) {
+    visitor.stream(echo::Echo);
+    visitor.datagram(echo::Echo);
+    visitor.stream(hello::Hello);
+    visitor.stream(file::File);
+}
