@@ -2,7 +2,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 pub mod checked;
+pub mod client;
 
 pub mod conversation;
 pub mod datagram;

@@ -44,7 +44,7 @@ pub enum Request<'a> {
     /// Ask the user for a line. Answered by [`Answer::Line`].
     Line {
         /// What the user is shown first.
-        prompt: &'a str,
+        prompt: &'static str,
         /// The longest line, in bytes, without its newline; the rest of a longer one is dropped. At most the session's
         /// [`ROOM`](crate::session::Session::ROOM), so that the answer can be put at once.
         max: usize,

@@ -1,0 +1,7 @@
+//! The client's side of each service, a file each: sessions too, under the same drivers.
+//!
+//! While a client waits for an answer it is [`Inside`](crate::session::Phase::Inside): the driver's idle limit is then its timeout.
+
+pub mod echo;
+pub mod file;
+pub mod hello;
