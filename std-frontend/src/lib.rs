@@ -1,1 +1,7 @@
 //! Anywire over the system's sockets.
+
+pub mod clock;
+pub mod engine;
+pub mod folder;
+pub mod open_files;
+pub mod shim;

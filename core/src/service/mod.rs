@@ -26,7 +26,7 @@ pub struct About {
 /// It is its own options: small, and copied to every worker.
 pub trait StreamService: Copy {
     /// One conversation.
-    type Session: Session;
+    type Session: Session + Send;
 
     /// Name, port, summary.
     const ABOUT: About;

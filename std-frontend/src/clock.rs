@@ -1,0 +1,18 @@
+//! The clock of this process.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant as SystemInstant};
+
+use anywire_core::instant::Instant;
+
+static START: LazyLock<SystemInstant> = LazyLock::new(SystemInstant::now);
+
+/// The time since this process first looked: it never goes back, and starts at 0.
+pub fn now() -> Instant {
+    Instant::ZERO + START.elapsed()
+}
+
+/// How long it is until `deadline`; zero if it has passed.
+pub fn until(deadline: Instant) -> Duration {
+    deadline.saturating_since(now())
+}

@@ -1,0 +1,651 @@
+//! One connection of an event loop: a conversation, its socket, and what could not be read or written yet.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+
+use anywire_core::conversation::{Conversation, Lent, Limits, Want};
+use anywire_core::instant::Instant;
+use anywire_core::name::FileName;
+use anywire_core::request::{Answer, Refusal, Request, Stop};
+use anywire_core::session::{Reason, Session};
+use anywire_core::store::{Store, carry_out, release};
+use mio::net::TcpStream;
+use socket2::SockRef;
+
+use super::jobs::{self, Asker, Done, Jobs};
+use super::poll::Key;
+use super::timers::Timers;
+use super::transfer::{HostFile, Sent};
+use super::{Link, LinkHost, Observer};
+use crate::clock;
+use crate::shim::reset_on_close;
+
+/// A worker's buffers, for input and for output.
+pub(super) const BUFFER: usize = 256 << 10;
+
+/// A worker keeps so much output that peers have not taken yet; beyond that, each connection gets room for
+/// [`SHORT`] bytes only.
+const SPARE: usize = 32 << 20;
+
+/// The room of a connection when there is none to spare, unless its session needs more.
+const SHORT: usize = 4096;
+
+/// So many turns, and others are served first.
+const TURNS: usize = 32;
+
+/// Whether a read that fills less than its buffer has emptied the socket, so that the next event will tell of more: so on
+/// epoll, epoll(7) says. Elsewhere a read must say that it would block.
+const SHORT_READ_IS_LAST: bool = cfg!(target_os = "linux");
+
+/// What a worker lends its connections.
+pub(super) struct Context<St: Store> {
+    pub(super) store: St,
+    pub(super) limits: Limits,
+    pub(super) jobs: Jobs<St::File>,
+    pub(super) timers: Timers<Key>,
+    /// Connections that can go on at once, after others have had their turn.
+    pub(super) again: VecDeque<Key>,
+    pub(super) now: Instant,
+    pub(super) input: Box<[u8]>,
+    pub(super) output: Box<[u8]>,
+    /// Bytes of output that can still be kept for slow peers.
+    spare: usize,
+}
+
+impl<St: Store> Context<St> {
+    pub(super) fn new(store: St, limits: Limits, jobs: Jobs<St::File>) -> Self {
+        Self {
+            store,
+            limits,
+            jobs,
+            timers: Timers::new(),
+            again: VecDeque::new(),
+            now: clock::now(),
+            input: vec![0; BUFFER].into(),
+            output: vec![0; BUFFER].into(),
+            spare: SPARE,
+        }
+    }
+
+    /// How much a connection may put in one step.
+    fn room(&self, least: usize) -> usize {
+        if self.spare >= BUFFER { BUFFER } else { SHORT.max(least) }
+    }
+}
+
+/// What an event says of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    pub(super) read: bool,
+    pub(super) write: bool,
+    /// The peer has ended the stream: behind the input there is an end to be read.
+    pub(super) read_closed: bool,
+    pub(super) error: bool,
+}
+
+pub(super) struct Connection<S, F> {
+    conversation: Conversation<S>,
+    stream: TcpStream,
+    link: Link,
+    pub(super) generation: u64,
+    /// Untaken input. Empty, and without memory, most of the time.
+    held: Vec<u8>,
+    /// Output that the socket has not taken, from `written` on. Empty, and without memory, most of the time.
+    pending: Vec<u8>,
+    written: usize,
+    file: Option<F>,
+    /// When the worker's timers will look at it.
+    timer: Option<Instant>,
+    /// A read (or write) may not block.
+    readable: bool,
+    writable: bool,
+    read_closed: bool,
+    /// The end of the stream has been read.
+    ended: bool,
+    /// The system has told of an error; the next read or write says which.
+    broken: bool,
+    /// Another thread is at work for it.
+    job: bool,
+    /// Its deadline has passed; it reads, or writes, once more first.
+    due: bool,
+}
+
+/// What a turn came to.
+enum Turn {
+    /// There is more to do.
+    More,
+    /// There is nothing to do until an event, a deadline or another thread.
+    Park,
+    /// The connection is over.
+    Over,
+}
+
+impl<S, F> Connection<S, F>
+where
+    S: Session,
+    F: HostFile,
+{
+    pub(super) fn new(
+        session: S,
+        stream: TcpStream,
+        link: Link,
+        generation: u64,
+        now: Instant,
+    ) -> Self {
+        if S::END_PROVES {
+            reset_on_close(SockRef::from(&stream), true);
+        }
+        Self {
+            conversation: Conversation::new(session, now),
+            stream,
+            link,
+            generation,
+            held: Vec::new(),
+            pending: Vec::new(),
+            written: 0,
+            file: None,
+            timer: None,
+            readable: false,
+            writable: true,
+            read_closed: false,
+            ended: false,
+            broken: false,
+            job: false,
+            due: false,
+        }
+    }
+
+    pub(super) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    pub(super) fn conversation(&mut self) -> &mut Conversation<S> {
+        &mut self.conversation
+    }
+
+    /// Takes note of an event.
+    pub(super) fn ready(&mut self, ready: Readiness) {
+        self.readable |= ready.read || ready.read_closed || ready.error;
+        self.writable |= ready.write || ready.error;
+        self.read_closed |= ready.read_closed;
+        self.broken |= ready.error;
+    }
+
+    /// The worker's timer has gone off.
+    pub(super) fn timed_out<St: Store<File = F>>(&mut self, cx: &Context<St>) {
+        self.timer = None;
+        let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
+        if deadline.is_some_and(|deadline| deadline <= cx.now) {
+            // Bytes that have arrived beat a deadline that has passed.
+            (self.due, self.readable, self.writable) = (true, true, true);
+        }
+    }
+
+    /// Takes what another thread did.
+    pub(super) fn done<St>(&mut self, done: Done<F>, cx: &mut Context<St>, observer: &dyn Observer)
+    where
+        St: Store<File = F>,
+    {
+        self.job = false;
+        if done.file.is_some() {
+            self.file = done.file;
+        }
+        match done.result {
+            jobs::Result::Answer(answer) => self.step(0, Some(answer), cx, observer),
+            jobs::Result::ReadAhead => {}
+            jobs::Result::Panicked => self.conversation.abort(Reason::Failed),
+            jobs::Result::Written(len, refusal) => {
+                let mut host = LinkHost { link: &self.link, observer };
+                self.conversation.moved(len, cx.now, &mut host);
+                if let Some(refusal) = refusal {
+                    self.conversation.stopped(Stop::Store(refusal));
+                }
+            }
+        }
+    }
+
+    /// Goes on until it must wait, or has had its turns. Says whether the connection is still there.
+    pub(super) fn drive<St>(
+        &mut self,
+        key: Key,
+        cx: &mut Context<St>,
+        observer: &dyn Observer,
+    ) -> bool
+    where
+        St: Store<File = F> + Clone + Send + 'static,
+    {
+        for _ in 0..TURNS {
+            match self.turn(key, cx, observer) {
+                Turn::More => {}
+                Turn::Park if self.due => {
+                    self.due = false;
+                    self.conversation.expire(cx.now, &cx.limits, !self.pending.is_empty());
+                }
+                Turn::Park => {
+                    let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
+                    cx.timers.arrange(key, &mut self.timer, deadline);
+                    return true;
+                }
+                Turn::Over => {
+                    self.close(key, cx, observer);
+                    return false;
+                }
+            }
+        }
+        cx.again.push_back(key);
+        true
+    }
+
+    /// Does what is wanted, once all output is out.
+    fn turn<St>(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) -> Turn
+    where
+        St: Store<File = F> + Clone + Send + 'static,
+    {
+        let want = self.conversation.want();
+        if matches!(want, Want::Close | Want::Abort(_)) {
+            return Turn::Over;
+        }
+        if !self.pending.is_empty() {
+            return self.flush(cx);
+        }
+        if self.broken && want == Want::Answer {
+            // Nobody reads or writes until the answer comes, so nobody would notice.
+            self.conversation.reset();
+            return Turn::More;
+        }
+        if self.job {
+            return Turn::Park;
+        }
+        match want {
+            Want::Step => {
+                let held = self.lend_held(cx);
+                self.step(held, None, cx, observer);
+                Turn::More
+            }
+            Want::Input => self.input(cx, observer),
+            Want::Answer => {
+                self.ask(key, cx);
+                Turn::Park
+            }
+            Want::Send { left } => self.send(left, key, cx, observer),
+            Want::Receive { left } => self.receive(left, key, cx),
+            Want::Shutdown => {
+                if S::END_PROVES {
+                    reset_on_close(SockRef::from(&self.stream), false);
+                }
+                match self.stream.shutdown(Shutdown::Write) {
+                    Ok(()) => self.conversation.shut(cx.now),
+                    Err(_) => self.conversation.reset(),
+                }
+                Turn::More
+            }
+            Want::Drain => self.drain(cx),
+            Want::Close | Want::Abort(_) => Turn::Over,
+        }
+    }
+
+    /// Copies what is held to the front of the lent buffer.
+    fn lend_held<St: Store>(&self, cx: &mut Context<St>) -> usize {
+        if let Some(front) = cx.input.get_mut(..self.held.len()) {
+            front.copy_from_slice(&self.held);
+        }
+        self.held.len()
+    }
+
+    /// Reads, and steps.
+    fn input<St: Store<File = F>>(
+        &mut self,
+        cx: &mut Context<St>,
+        observer: &dyn Observer,
+    ) -> Turn {
+        if !self.readable || self.ended {
+            return Turn::Park;
+        }
+        let held = self.lend_held(cx);
+        let most = match S::HOLD {
+            0 => cx.room(S::ROOM),
+            hold => hold.saturating_sub(held),
+        };
+        match self.read(held, most, cx) {
+            Ok(Some(n)) => {
+                self.due = false;
+                self.ended = n == 0;
+                self.step(held + n, None, cx, observer);
+                Turn::More
+            }
+            Ok(None) => Turn::Park,
+            Err(_) => {
+                self.conversation.reset();
+                Turn::More
+            }
+        }
+    }
+
+    /// Reads up to `most` bytes behind the first `held` of the lent buffer; `None`: there is nothing to read.
+    fn read<St: Store>(
+        &mut self,
+        held: usize,
+        most: usize,
+        cx: &mut Context<St>,
+    ) -> io::Result<Option<usize>> {
+        let end = held.saturating_add(most).min(cx.input.len());
+        let buf = cx.input.get_mut(held..end).unwrap_or_default();
+        let read = nonblocking(|| (&self.stream).read(buf))?;
+        match read {
+            None => self.readable = false,
+            Some(n) if n < buf.len() && SHORT_READ_IS_LAST => self.readable = self.read_closed,
+            Some(_) => {}
+        }
+        Ok(read)
+    }
+
+    /// Steps with the first `len` bytes of the lent buffer, or with an answer and what is held, and writes what was put.
+    fn step<St>(
+        &mut self,
+        len: usize,
+        answer: Option<Answer<'_>>,
+        cx: &mut Context<St>,
+        observer: &dyn Observer,
+    ) where
+        St: Store<File = F>,
+    {
+        let len = if answer.is_some() { self.lend_held(cx) } else { len };
+        let room = cx.room(S::ROOM).min(cx.output.len());
+        let input = cx.input.get(..len).unwrap_or_default();
+        let lent = Lent {
+            input,
+            ended: self.ended,
+            output: cx.output.get_mut(..room).unwrap_or_default(),
+            now: cx.now,
+            answer,
+        };
+        let mut host = LinkHost { link: &self.link, observer };
+        let used = self.conversation.step(lent, &mut host);
+        match input.get(used.taken..) {
+            None | Some([]) => self.held = Vec::new(),
+            Some(untaken) => {
+                self.held.clear();
+                self.held.extend_from_slice(untaken);
+            }
+        }
+        self.write(used.put, cx);
+    }
+
+    /// Writes the first `len` bytes of the lent output, and keeps what the socket does not take.
+    fn write<St: Store>(&mut self, len: usize, cx: &mut Context<St>) {
+        let output = cx.output.get(..len).unwrap_or_default();
+        if output.is_empty() || matches!(self.conversation.want(), Want::Abort(_)) {
+            return;
+        }
+        let written = match nonblocking(|| (&self.stream).write(output)) {
+            Ok(written) => written.unwrap_or(0),
+            Err(_) => return self.conversation.reset(),
+        };
+        let left = output.get(written..).unwrap_or_default();
+        if !left.is_empty() {
+            self.writable = false;
+            cx.spare = cx.spare.saturating_sub(left.len());
+            (self.pending, self.written) = (left.to_vec(), 0);
+        }
+    }
+
+    /// Writes what is pending.
+    fn flush<St: Store>(&mut self, cx: &mut Context<St>) -> Turn {
+        if !self.writable {
+            return Turn::Park;
+        }
+        let left = self.pending.get(self.written..).unwrap_or_default();
+        match nonblocking(|| (&self.stream).write(left)) {
+            Ok(Some(n)) => {
+                self.due = false;
+                self.written += n;
+                self.conversation.wrote(cx.now);
+                if self.written >= self.pending.len() {
+                    self.drop_pending(cx);
+                }
+                Turn::More
+            }
+            Ok(None) => {
+                self.writable = false;
+                Turn::Park
+            }
+            Err(_) => {
+                self.conversation.reset();
+                Turn::More
+            }
+        }
+    }
+
+    fn drop_pending<St: Store>(&mut self, cx: &mut Context<St>) {
+        cx.spare = (cx.spare + self.pending.len()).min(SPARE);
+        self.pending = Vec::new();
+    }
+
+    /// Hands a request to another thread. What is held stays as it is until the answer has come.
+    fn ask<St>(&mut self, key: Key, cx: &mut Context<St>)
+    where
+        St: Store<File = F> + Clone + Send + 'static,
+    {
+        let owned = self.conversation.request(&self.held).map(Owned::from);
+        let (mut store, mut file) = (cx.store.clone(), self.file.take());
+        self.start(key, cx, move || {
+            let answer = match &owned {
+                Some(owned) => owned.carry_out(&mut store, &mut file),
+                None => Answer::Refused(Refusal::Unsupported),
+            };
+            (file, jobs::Result::Answer(answer))
+        });
+    }
+
+    fn start<St>(
+        &mut self,
+        key: Key,
+        cx: &Context<St>,
+        job: impl FnOnce() -> (Option<F>, jobs::Result) + Send + 'static,
+    ) where
+        St: Store<File = F>,
+    {
+        self.job = true;
+        let asker = Asker { key, generation: self.generation };
+        cx.jobs.start(asker, job);
+    }
+
+    /// Moves a piece of the open file to the socket.
+    fn send<St>(
+        &mut self,
+        left: u64,
+        key: Key,
+        cx: &mut Context<St>,
+        observer: &dyn Observer,
+    ) -> Turn
+    where
+        St: Store<File = F>,
+    {
+        if !self.writable {
+            return Turn::Park;
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        let Some(file) = &mut self.file else {
+            self.conversation.stopped(Stop::Store(Refusal::Unsupported));
+            return Turn::More;
+        };
+        let mut host = LinkHost { link: &self.link, observer };
+        match file.send(self.stream.as_fd(), most) {
+            Ok(Sent::Bytes(0)) => self.conversation.stopped(Stop::FileShort),
+            Ok(Sent::Bytes(n)) => {
+                self.due = false;
+                self.conversation.moved(n as u64, cx.now, &mut host);
+            }
+            Ok(Sent::Cold(read_ahead)) => {
+                self.start(key, cx, move || {
+                    read_ahead();
+                    (None, jobs::Result::ReadAhead)
+                });
+                return Turn::Park;
+            }
+            Ok(Sent::Unsupported) => {
+                let room = cx.room(S::ROOM).min(most);
+                let buf = cx.output.get_mut(..room).unwrap_or_default();
+                match cx.store.read(file, buf) {
+                    Ok(0) => self.conversation.stopped(Stop::FileShort),
+                    Ok(n) => {
+                        self.due = false;
+                        self.conversation.moved(n as u64, cx.now, &mut host);
+                        self.write(n, cx);
+                    }
+                    Err(refusal) => self.conversation.stopped(Stop::Store(refusal)),
+                }
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    return Turn::Park;
+                }
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::TimedOut => self.conversation.reset(),
+                _ => {
+                    tracing::error!(service = self.link.service, %error, "a file cannot be sent");
+                    self.conversation.stopped(Stop::Store(Refusal::Failed));
+                }
+            },
+        }
+        Turn::More
+    }
+
+    /// Moves a piece of the body from what is held, or else from the socket, into the created file.
+    fn receive<St>(&mut self, left: Option<u64>, key: Key, cx: &mut Context<St>) -> Turn
+    where
+        St: Store<File = F> + Clone + Send + 'static,
+    {
+        let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+        let piece = if self.held.is_empty() {
+            if !self.readable || self.ended {
+                return Turn::Park;
+            }
+            match self.read(0, left.min(cx.room(SHORT)), cx) {
+                Ok(Some(0)) => {
+                    self.ended = true;
+                    self.conversation.stopped(Stop::Ended);
+                    return Turn::More;
+                }
+                Ok(Some(n)) => cx.input.get(..n).unwrap_or_default().to_vec(),
+                Ok(None) => return Turn::Park,
+                Err(_) => {
+                    self.conversation.reset();
+                    return Turn::More;
+                }
+            }
+        } else {
+            self.held.drain(..left.min(self.held.len())).collect()
+        };
+        self.due = false;
+        let Some(mut file) = self.file.take() else {
+            self.conversation.stopped(Stop::Store(Refusal::Unsupported));
+            return Turn::More;
+        };
+        let mut store = cx.store.clone();
+        self.start(key, cx, move || {
+            let mut written = 0;
+            let refusal = loop {
+                match piece.get(written..) {
+                    None | Some([]) => break None,
+                    Some(left) => match store.write(&mut file, left) {
+                        Ok(n) => written += n,
+                        Err(refusal) => break Some(refusal),
+                    },
+                }
+            };
+            (Some(file), jobs::Result::Written(written as u64, refusal))
+        });
+        Turn::Park
+    }
+
+    /// Reads and discards.
+    fn drain<St: Store>(&mut self, cx: &mut Context<St>) -> Turn {
+        self.held = Vec::new();
+        if !self.readable {
+            return Turn::Park;
+        }
+        match self.read(0, usize::MAX, cx) {
+            Ok(Some(0)) => self.conversation.peer_ended(),
+            Ok(Some(n)) => self.conversation.discarded(n as u64, &cx.limits),
+            Ok(None) => return Turn::Park,
+            Err(_) => self.conversation.reset(),
+        }
+        Turn::More
+    }
+
+    /// Lets go of everything, and says how it ended.
+    fn close<St: Store<File = F>>(
+        &mut self,
+        key: Key,
+        cx: &mut Context<St>,
+        observer: &dyn Observer,
+    ) {
+        if let Want::Abort(_) = self.conversation.want() {
+            reset_on_close(SockRef::from(&self.stream), true);
+        }
+        cx.timers.remove(key, &mut self.timer);
+        self.drop_pending(cx);
+        release(&mut cx.store, &mut self.file);
+        if let Some(ended) = self.conversation.ended() {
+            observer.observe(&self.link, ended);
+        }
+    }
+}
+
+/// Does `io` unless it would block, again when a signal came between.
+fn nonblocking(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match io() {
+            Ok(n) => return Ok(Some(n)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A request that another thread can carry out.
+enum Owned {
+    Open(String),
+    Create(String),
+    Commit,
+    Log(Vec<u8>),
+    /// A server has no user to ask, and transfers are the loop's.
+    Other,
+}
+
+impl From<Request<'_>> for Owned {
+    fn from(request: Request<'_>) -> Self {
+        match request {
+            Request::Open { name } => Self::Open(name.as_str().into()),
+            Request::Create { name } => Self::Create(name.as_str().into()),
+            Request::Commit => Self::Commit,
+            Request::Log { line } => Self::Log(line.into()),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Owned {
+    fn carry_out<St: Store>(&self, store: &mut St, file: &mut Option<St::File>) -> Answer<'static> {
+        let request = match self {
+            Self::Open(name) | Self::Create(name) => match FileName::new(name.as_bytes()) {
+                Ok(name) if matches!(self, Self::Open(_)) => Request::Open { name },
+                Ok(name) => Request::Create { name },
+                Err(error) => return Answer::Refused(error.into()),
+            },
+            Self::Commit => Request::Commit,
+            Self::Log(line) => Request::Log { line },
+            Self::Other => return Answer::Refused(Refusal::Unsupported),
+        };
+        carry_out(store, file, request)
+    }
+}

@@ -1,0 +1,95 @@
+//! One datagram service and its socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
+use mio::net::UdpSocket;
+
+use super::{Link, LinkHost, Observer, Protocol};
+
+/// So many datagrams are answered before others have their turn.
+const BATCH: usize = 64;
+
+pub(super) struct Datagrams<D> {
+    service: D,
+    socket: UdpSocket,
+    local: SocketAddr,
+    observer: Arc<dyn Observer>,
+    scratch: Vec<u8>,
+    /// A reply that the socket has not taken yet. While there is one, none is received: replies are not lost here.
+    pending: Option<(Vec<u8>, SocketAddr)>,
+}
+
+/// A [`Datagrams`] of any service.
+pub(super) trait Served: Send {
+    fn socket(&mut self) -> &mut UdpSocket;
+    /// Answers what has come, and says how many there were and whether there may be more.
+    fn serve(&mut self, buf: &mut [u8], max: usize) -> (usize, bool);
+}
+
+impl<D: DatagramService> Datagrams<D> {
+    pub(super) fn new(
+        service: D,
+        socket: UdpSocket,
+        local: SocketAddr,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self { service, socket, local, observer, scratch: vec![0; D::SCRATCH], pending: None }
+    }
+
+    fn send(&mut self, reply: &[u8], peer: SocketAddr) -> bool {
+        match self.socket.send_to(reply, peer) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => {
+                tracing::debug!(service = D::ABOUT.name, %peer, %error, "a datagram cannot be sent");
+                true
+            }
+        }
+    }
+}
+
+impl<D: DatagramService + Send> Served for Datagrams<D> {
+    fn socket(&mut self) -> &mut UdpSocket {
+        &mut self.socket
+    }
+
+    fn serve(&mut self, buf: &mut [u8], max: usize) -> (usize, bool) {
+        if let Some((reply, peer)) = self.pending.take()
+            && !self.send(&reply, peer)
+        {
+            self.pending = Some((reply, peer));
+            return (0, false);
+        }
+        let room = buf.len().min(MAX_DATAGRAM + 1);
+        let Some(buf) = buf.get_mut(..room) else { return (0, false) };
+        for served in 0..max.min(BATCH) {
+            let (len, peer) = match self.socket.recv_from(buf) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (served, false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // Of an earlier send, to a port where nobody listens, say.
+                    tracing::debug!(service = D::ABOUT.name, %error, "a datagram cannot be received");
+                    continue;
+                }
+            };
+            let link =
+                Link { service: D::ABOUT.name, protocol: Protocol::Udp, local: self.local, peer };
+            let mut host = LinkHost { link: &link, observer: &*self.observer };
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let datagram = buf.get(..len).unwrap_or_default();
+            if let Some(reply) = self.service.answer(datagram, &mut scratch, peer, &mut host)
+                && !self.send(reply, peer)
+            {
+                self.pending = Some((reply.to_vec(), peer));
+                self.scratch = scratch;
+                return (served + 1, false);
+            }
+            self.scratch = scratch;
+        }
+        (max.min(BATCH), true)
+    }
+}

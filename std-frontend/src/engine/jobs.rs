@@ -1,0 +1,80 @@
+//! What may block, on threads of its own.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anywire_core::request::{Answer, Refusal};
+
+/// Which connection of a worker asked: a late answer for one that is gone finds another generation in its place, or nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asker {
+    pub(super) key: super::poll::Key,
+    pub(super) generation: u64,
+}
+
+/// What came of a job. The file comes back with it.
+#[derive(Debug)]
+pub(super) struct Done<F> {
+    pub(super) asker: Asker,
+    pub(super) file: Option<F>,
+    pub(super) result: Result,
+}
+
+#[derive(Debug)]
+pub(super) enum Result {
+    /// A request was carried out.
+    Answer(Answer<'static>),
+    /// The next bytes have been read ahead.
+    ReadAhead,
+    /// So many bytes of a body were written; then the store refused, perhaps.
+    Written(u64, Option<Refusal>),
+    /// The job panicked: a bug, which must not take the server with it.
+    Panicked,
+}
+
+/// A worker's jobs, and the way their results come back.
+pub(super) struct Jobs<F> {
+    pool: Arc<rayon::ThreadPool>,
+    done: Arc<Mutex<Vec<Done<F>>>>,
+    waker: Arc<mio::Waker>,
+}
+
+/// The threads, shared by all workers. They are few: a disk is not made faster by more.
+pub(super) fn pool() -> io::Result<Arc<rayon::ThreadPool>> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(4)
+        .thread_name(|at| format!("files-{at}"))
+        .stack_size(256 << 10)
+        .build()
+        .map(Arc::new)
+        .map_err(io::Error::other)
+}
+
+impl<F: Send + 'static> Jobs<F> {
+    pub(super) fn new(pool: Arc<rayon::ThreadPool>, waker: Arc<mio::Waker>) -> Self {
+        Self { pool, done: Arc::default(), waker }
+    }
+
+    /// Does `job` on another thread; what came of it is [collected](Self::collect) later.
+    pub(super) fn start(
+        &self,
+        asker: Asker,
+        job: impl FnOnce() -> (Option<F>, Result) + Send + 'static,
+    ) {
+        let (done, waker) = (Arc::clone(&self.done), Arc::clone(&self.waker));
+        self.pool.spawn(move || {
+            let (file, result) =
+                catch_unwind(AssertUnwindSafe(job)).unwrap_or((None, Result::Panicked));
+            let result = Done { asker, file, result };
+            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            // It fails only if the worker is gone, and then nobody waits.
+            let _ = waker.wake();
+        });
+    }
+
+    /// What has been done since the last time.
+    pub(super) fn collect(&self) -> Vec<Done<F>> {
+        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

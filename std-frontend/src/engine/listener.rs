@@ -1,0 +1,57 @@
+//! Sockets that wait for peers.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Socket, Type};
+
+/// `count` listeners on one address, among which the kernel spreads the connections.
+pub(super) fn streams(
+    addr: SocketAddr,
+    backlog: i32,
+    count: usize,
+) -> io::Result<Vec<mio::net::TcpListener>> {
+    if count <= 1 {
+        return Ok(vec![listen(addr, backlog, false)?]);
+    }
+    // Sockets that share a port do not see that somebody else's, with our rights, share it already: probe without.
+    let addr = listen(addr, backlog, false)?.local_addr()?;
+    (0..count).map(|_| listen(addr, backlog, true)).collect()
+}
+
+fn listen(addr: SocketAddr, backlog: i32, shared: bool) -> io::Result<mio::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    // A server that restarts need not wait for the last connections' TIME-WAIT.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(shared)?;
+    both_families(&socket, addr)?;
+    socket.bind(&addr.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(mio::net::TcpListener::from_std(TcpListener::from(socket)))
+}
+
+/// A socket for datagrams, with buffers for bursts.
+pub(super) fn datagrams(addr: SocketAddr) -> io::Result<mio::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, None)?;
+    both_families(&socket, addr)?;
+    socket.bind(&addr.into())?;
+    socket.set_nonblocking(true)?;
+    // The kernel gives what it allows.
+    socket.set_recv_buffer_size(BURST)?;
+    socket.set_send_buffer_size(BURST)?;
+    Ok(mio::net::UdpSocket::from_std(socket.into()))
+}
+
+/// Bytes of datagrams that may wait in the kernel.
+const BURST: usize = 4 << 20;
+
+/// `[::]` takes IPv4 too, on every system.
+fn both_families(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+    match addr {
+        SocketAddr::V6(addr) if addr.ip().is_unspecified() => socket.set_only_v6(false),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,332 @@
+//! One event loop: its listeners, its connections, its datagrams, its timers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anywire_core::instant::{Instant, earliest};
+use anywire_core::store::Store;
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+use super::connection::{Context, Readiness};
+use super::datagrams::Served;
+use super::jobs::Jobs;
+use super::table::Connections;
+use super::transfer::HostFile;
+use super::{Link, Options, Protocol, Shared};
+use crate::clock;
+
+/// So many connections are accepted before others have their turn.
+const BATCH: usize = 64;
+
+/// After the system ran out of something, accepting rests so long.
+const REST: Duration = Duration::from_millis(100);
+
+/// Which connection: the number of its table, and its slot there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(u32);
+
+/// Tables, and what is not in a table, have the highest 8 bits of a token.
+const SLOT_BITS: u32 = 24;
+const LISTENERS: u8 = 253;
+const DATAGRAMS: u8 = 254;
+/// The token of a worker's waker.
+pub(super) const WAKER: Token = Token(255 << SLOT_BITS);
+
+impl Key {
+    /// `slot` is less than 2^24: more connections than a process can have open.
+    pub(super) fn new(table: u8, slot: usize) -> Self {
+        debug_assert!(slot < 1 << SLOT_BITS, "a slot has {SLOT_BITS} bits");
+        Self(u32::from(table) << SLOT_BITS | slot as u32)
+    }
+
+    fn table(self) -> u8 {
+        (self.0 >> SLOT_BITS) as u8
+    }
+
+    pub(super) fn slot(self) -> usize {
+        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
+    }
+
+    pub(super) fn token(self) -> Token {
+        Token(self.0 as usize)
+    }
+}
+
+struct Listener {
+    socket: TcpListener,
+    local: SocketAddr,
+    table: u8,
+    /// There may be connections to accept.
+    ready: bool,
+}
+
+pub(super) struct Worker<St: Store> {
+    poll: Poll,
+    options: Options,
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    /// When accepting goes on, after it had to rest.
+    rest: Option<Instant>,
+    /// The last accept failed, and that was told.
+    told: bool,
+    tables: Vec<Box<dyn Connections<St>>>,
+    datagrams: Vec<(Box<dyn Served>, bool)>,
+    /// Connections of this worker.
+    open: usize,
+    /// Conversations, and datagrams, that `once` still allows.
+    allowed: usize,
+    /// When what is left is aborted, once the server stops.
+    grace: Option<Instant>,
+    cx: Context<St>,
+}
+
+impl<St> Worker<St>
+where
+    St: Store<File: HostFile> + Clone + Send + 'static,
+{
+    pub(super) fn new(
+        poll: Poll,
+        options: Options,
+        store: St,
+        jobs: Jobs<St::File>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            poll,
+            options,
+            shared,
+            listeners: Vec::new(),
+            rest: None,
+            told: false,
+            tables: Vec::new(),
+            datagrams: Vec::new(),
+            open: 0,
+            allowed: if options.once { 1 } else { usize::MAX },
+            grace: None,
+            cx: Context::new(store, options.limits, jobs),
+        }
+    }
+
+    pub(super) fn add_stream(
+        &mut self,
+        mut socket: TcpListener,
+        local: SocketAddr,
+        connections: Box<dyn Connections<St>>,
+    ) -> io::Result<()> {
+        let table = self.tables.len();
+        if table >= usize::from(LISTENERS) {
+            return Err(io::Error::other(format!("at most {LISTENERS} stream services fit")));
+        }
+        let token = Key::new(LISTENERS, self.listeners.len()).token();
+        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        self.tables.push(connections);
+        self.listeners.push(Listener { socket, local, table: table as u8, ready: false });
+        Ok(())
+    }
+
+    pub(super) fn add_datagram(&mut self, mut served: Box<dyn Served>) -> io::Result<()> {
+        let token = Key::new(DATAGRAMS, self.datagrams.len()).token();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(served.socket(), token, both)?;
+        self.datagrams.push((served, false));
+        Ok(())
+    }
+
+    /// Runs until the server is stopped, and this worker's connections have ended.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !(self.grace.is_some() && self.open == 0) {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                done => done?,
+            }
+            self.cx.now = clock::now();
+            for event in &events {
+                self.event(event);
+            }
+            for done in self.cx.jobs.collect() {
+                let table = done.asker.key.table();
+                self.table(table, |table, cx| table.done(done, cx));
+            }
+            for _ in 0..self.cx.again.len() {
+                if let Some(key) = self.cx.again.pop_front() {
+                    self.table(key.table(), |table, cx| table.again(key, cx));
+                }
+            }
+            self.cx.now = clock::now();
+            while let Some(key) = self.cx.timers.due(self.cx.now) {
+                self.table(key.table(), |table, cx| table.timed_out(key, cx));
+            }
+            self.accept();
+            self.receive();
+            self.stop_when_told();
+        }
+        Ok(())
+    }
+
+    /// How long the loop may sleep.
+    fn timeout(&self) -> Option<Duration> {
+        let datagrams = self.datagrams.iter().any(|(_, ready)| *ready);
+        let accepting = self.rest.is_none() && self.listeners.iter().any(|listener| listener.ready);
+        if !self.cx.again.is_empty() || datagrams || accepting {
+            return Some(Duration::ZERO);
+        }
+        let next = earliest(self.cx.timers.next(), earliest(self.rest, self.grace));
+        next.map(clock::until)
+    }
+
+    fn event(&mut self, event: &Event) {
+        let key = Key(event.token().0 as u32);
+        match key.table() {
+            LISTENERS => {
+                if let Some(listener) = self.listeners.get_mut(key.slot()) {
+                    listener.ready = true;
+                }
+            }
+            DATAGRAMS => {
+                if let Some((_, ready)) = self.datagrams.get_mut(key.slot()) {
+                    *ready = true;
+                }
+            }
+            table => {
+                let ready = Readiness {
+                    read: event.is_readable(),
+                    write: event.is_writable(),
+                    read_closed: event.is_read_closed(),
+                    error: event.is_error(),
+                };
+                self.table(table, |table, cx| table.event(key, ready, cx));
+            }
+        }
+    }
+
+    /// Lets a table do something, and counts the connections that ended by it. The waker has none.
+    fn table(
+        &mut self,
+        table: u8,
+        act: impl FnOnce(&mut dyn Connections<St>, &mut Context<St>) -> usize,
+    ) {
+        if let Some(table) = self.tables.get_mut(usize::from(table)) {
+            let ended = act(&mut **table, &mut self.cx);
+            self.closed(ended);
+        }
+    }
+
+    fn closed(&mut self, ended: usize) {
+        self.open -= ended;
+        self.shared.open.fetch_sub(ended, Ordering::Relaxed);
+        if ended > 0 && self.options.once && self.allowed == 0 {
+            self.shared.stop();
+        }
+    }
+
+    /// Accepts what waits, as far as there is room.
+    fn accept(&mut self) {
+        if self.rest.is_some_and(|rest| rest > self.cx.now) {
+            return;
+        }
+        self.rest = None;
+        for at in 0..self.listeners.len() {
+            for _ in 0..BATCH {
+                let Some(listener) = self.listeners.get_mut(at).filter(|listener| listener.ready)
+                else {
+                    break;
+                };
+                if self.allowed == 0 {
+                    return self.listeners.clear();
+                }
+                // The place is taken before the connection is, so that all workers together keep the limit.
+                if self.shared.open.fetch_add(1, Ordering::Relaxed) >= self.options.max_connections
+                {
+                    self.shared.open.fetch_sub(1, Ordering::Relaxed);
+                    self.rest = Some(self.cx.now + REST);
+                    return;
+                }
+                let (table, local) = (listener.table, listener.local);
+                match listener.socket.accept() {
+                    Ok((stream, peer)) => {
+                        self.told = false;
+                        self.allowed -= 1;
+                        self.add(stream, table, local, peer);
+                    }
+                    Err(error) => {
+                        listener.ready = !matches!(error.kind(), io::ErrorKind::WouldBlock);
+                        self.shared.open.fetch_sub(1, Ordering::Relaxed);
+                        self.not_accepted(&error);
+                    }
+                }
+                if self.rest.is_some() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, stream: TcpStream, table: u8, local: SocketAddr, peer: SocketAddr) {
+        self.open += 1;
+        // One write per reply, and each goes out at once.
+        let _ = stream.set_nodelay(true);
+        let local =
+            if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
+        if let Some(connections) = self.tables.get_mut(usize::from(table)) {
+            let link = Link { service: connections.name(), protocol: Protocol::Tcp, local, peer };
+            let registry = self.poll.registry();
+            let ended = connections.accept(stream, link, table, registry, &mut self.cx);
+            self.closed(ended);
+        }
+    }
+
+    /// A connection that was gone before it was accepted is nothing. Anything else is a shortage: it does not pass at once.
+    fn not_accepted(&mut self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+        if matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted | ConnectionReset) {
+            return;
+        }
+        self.rest = Some(self.cx.now + REST);
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
+        }
+    }
+
+    /// Answers the datagrams that wait.
+    fn receive(&mut self) {
+        for (served, ready) in &mut self.datagrams {
+            if *ready {
+                let (answered, more) = served.serve(&mut self.cx.input, self.allowed);
+                *ready = more && self.allowed > answered;
+                if self.options.once {
+                    self.allowed -= answered;
+                    if self.allowed == 0 && self.open == 0 {
+                        self.shared.stop();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Once the server stops: accepts no more, ends what is idle; after the grace aborts the rest.
+    fn stop_when_told(&mut self) {
+        if !self.shared.is_stopping() {
+            return;
+        }
+        let grace = self.grace.get_or_insert(self.cx.now + self.options.grace);
+        let over = *grace <= self.cx.now;
+        if self.listeners.is_empty() && self.datagrams.is_empty() && !over {
+            return;
+        }
+        self.listeners.clear();
+        self.datagrams.clear();
+        for table in 0..self.tables.len() as u8 {
+            if over {
+                self.table(table, |connections, cx| connections.abort(table, cx));
+            } else {
+                self.table(table, |connections, cx| connections.retire(table, cx));
+            }
+        }
+    }
+}

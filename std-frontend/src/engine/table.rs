@@ -1,0 +1,167 @@
+//! All connections of one service on one worker: one dynamic call an event, everything static behind it.
+
+use std::sync::Arc;
+
+use anywire_core::event::Event;
+use anywire_core::service::StreamService;
+use anywire_core::session::{Reason, Session};
+use anywire_core::store::Store;
+use mio::net::TcpStream;
+use mio::{Interest, Registry};
+use slab::Slab;
+
+use super::connection::{BUFFER, Connection, Context, Readiness};
+use super::jobs::Done;
+use super::poll::Key;
+use super::transfer::HostFile;
+use super::{Link, Observer};
+
+pub(super) struct Table<S: StreamService, St: Store> {
+    service: S,
+    observer: Arc<dyn Observer>,
+    connections: Slab<Connection<S::Session, St::File>>,
+    /// Which connection this is: a slot is used again, a generation is not.
+    generation: u64,
+}
+
+impl<S: StreamService, St: Store> Table<S, St> {
+    const BUFFERS_SUFFICE: () = assert!(
+        <S::Session as Session>::HOLD <= BUFFER && <S::Session as Session>::ROOM <= BUFFER,
+        "the session needs larger buffers than this engine lends"
+    );
+
+    pub(super) fn new(service: S, observer: Arc<dyn Observer>) -> Self {
+        let () = Self::BUFFERS_SUFFICE;
+        Self { service, observer, connections: Slab::new(), generation: 0 }
+    }
+}
+
+/// A [`Table`] of any service. `table` is its number; the calls say how many connections they ended.
+pub(super) trait Connections<St: Store>: Send {
+    fn name(&self) -> &'static str;
+    fn accept(
+        &mut self,
+        stream: TcpStream,
+        link: Link,
+        table: u8,
+        registry: &Registry,
+        cx: &mut Context<St>,
+    ) -> usize;
+    fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize;
+    fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize;
+    fn timed_out(&mut self, key: Key, cx: &mut Context<St>) -> usize;
+    fn done(&mut self, done: Done<St::File>, cx: &mut Context<St>) -> usize;
+    /// Ends what is idle now, and everything else as soon as it is.
+    fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize;
+    /// Aborts what is left.
+    fn abort(&mut self, table: u8, cx: &mut Context<St>) -> usize;
+}
+
+impl<S, St> Table<S, St>
+where
+    S: StreamService,
+    St: Store<File: HostFile> + Clone + Send + 'static,
+{
+    /// Lets a connection go on, after `change`.
+    fn drive(
+        &mut self,
+        key: Key,
+        cx: &mut Context<St>,
+        change: impl FnOnce(&mut Connection<S::Session, St::File>, &mut Context<St>),
+    ) -> usize {
+        let Some(connection) = self.connections.get_mut(key.slot()) else { return 0 };
+        change(connection, cx);
+        if connection.drive(key, cx, &*self.observer) {
+            return 0;
+        }
+        self.connections.remove(key.slot());
+        1
+    }
+
+    fn all(
+        &mut self,
+        table: u8,
+        cx: &mut Context<St>,
+        change: impl Fn(&mut Connection<S::Session, St::File>),
+    ) -> usize {
+        let keys: Vec<_> = self.connections.iter().map(|(slot, _)| Key::new(table, slot)).collect();
+        keys.into_iter().map(|key| self.drive(key, cx, |connection, _| change(connection))).sum()
+    }
+}
+
+impl<S, St> Connections<St> for Table<S, St>
+where
+    S: StreamService + Send,
+    S::Session: Send,
+    St: Store<File: HostFile> + Clone + Send + 'static,
+{
+    fn name(&self) -> &'static str {
+        S::ABOUT.name
+    }
+
+    fn accept(
+        &mut self,
+        stream: TcpStream,
+        link: Link,
+        table: u8,
+        registry: &Registry,
+        cx: &mut Context<St>,
+    ) -> usize {
+        self.generation += 1;
+        let session = self.service.open();
+        let connection = Connection::new(session, stream, link, self.generation, cx.now);
+        let slot = self.connections.insert(connection);
+        let key = Key::new(table, slot);
+        self.observer.observe(&link, Event::Connected);
+        let mut registered = Ok(());
+        let ended = self.drive(key, cx, |connection, _| {
+            // Both, once: the events tell of changes only, so interest need not follow what is wanted.
+            let both = Interest::READABLE | Interest::WRITABLE;
+            registered = registry.register(connection.stream(), key.token(), both);
+            if registered.is_err() {
+                connection.conversation().abort(Reason::Failed);
+            }
+        });
+        if let Err(error) = registered {
+            tracing::error!(%error, "a connection cannot be registered");
+        }
+        ended
+    }
+
+    fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize {
+        self.drive(key, cx, |connection, _| connection.ready(ready))
+    }
+
+    fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize {
+        self.drive(key, cx, |_, _| {})
+    }
+
+    fn timed_out(&mut self, key: Key, cx: &mut Context<St>) -> usize {
+        self.drive(key, cx, |connection, cx| connection.timed_out(cx))
+    }
+
+    fn done(&mut self, done: Done<St::File>, cx: &mut Context<St>) -> usize {
+        let asker = done.asker;
+        let there = self
+            .connections
+            .get(asker.key.slot())
+            .is_some_and(|connection| connection.generation == asker.generation);
+        if !there {
+            // Its connection is gone: the answer is dropped, and the file abandoned.
+            if let Some(file) = done.file {
+                cx.store.close(file);
+            }
+            return 0;
+        }
+        let observer = Arc::clone(&self.observer);
+        self.drive(asker.key, cx, |connection, cx| connection.done(done, cx, &*observer))
+    }
+
+    fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize {
+        self.all(table, cx, |connection| connection.conversation().retire())
+    }
+
+    fn abort(&mut self, table: u8, cx: &mut Context<St>) -> usize {
+        self.all(table, cx, |connection| connection.conversation().abort(Reason::Stopped))
+    }
+}
