@@ -1,2 +1,15 @@
 //! Anywire over smoltcp.
 #![no_std]
+#![forbid(unsafe_code)]
+
+pub mod backlog;
+mod drive;
+pub mod endpoint;
+pub mod observer;
+pub mod pool;
+pub mod sim;
+mod slot;
+pub mod stack;
+pub mod stream;
+pub mod syn;
+mod time;

@@ -1,0 +1,50 @@
+//! Who is told what happens on a stack's connections.
+
+use core::net::SocketAddr;
+
+use anywire_core::event::{Event, Host};
+
+/// A connection, or for datagrams a conversation of one, as whoever logs wants to name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The service's name.
+    pub service: &'static str,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's end.
+    pub peer: SocketAddr,
+}
+
+/// Is told the events of every connection: [`Event::Connected`] first and [`Event::Ended`] last, once each (datagrams
+/// have neither). Nothing here may block.
+pub trait Observer {
+    /// What happened, and where. Nothing by default.
+    fn observe(&mut self, connection: &Connection, event: Event<'_>) {
+        let _ = (connection, event);
+    }
+
+    /// Fills `buf` with bytes that nobody can guess, or says `false` if there are none. `false` by default.
+    fn entropy(&mut self, buf: &mut [u8]) -> bool {
+        let _ = buf;
+        false
+    }
+}
+
+/// Listens to nothing and has nothing.
+impl Observer for () {}
+
+/// The observer, as the session of one connection sees it.
+pub(crate) struct Told<'t> {
+    pub(crate) observer: &'t mut dyn Observer,
+    pub(crate) connection: Connection,
+}
+
+impl Host for Told<'_> {
+    fn observe(&mut self, event: Event<'_>) {
+        self.observer.observe(&self.connection, event);
+    }
+
+    fn entropy(&mut self, buf: &mut [u8]) -> bool {
+        self.observer.entropy(buf)
+    }
+}

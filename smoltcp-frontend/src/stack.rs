@@ -1,0 +1,375 @@
+//! The stack: one smoltcp interface, its sockets, and what is served on them.
+
+use core::fmt;
+use core::ops::DerefMut;
+
+use anywire_core::instant::{Instant, earliest};
+use anywire_core::store::Store;
+use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
+use smoltcp::socket::AnySocket;
+
+use crate::backlog::{Backlog, Parked};
+use crate::endpoint::{Admission, Endpoint, Kit};
+use crate::observer::Observer;
+use crate::syn::Syn;
+use crate::time::{from_smoltcp, to_smoltcp};
+
+/// The memory of a stack.
+#[derive(Debug)]
+pub struct Memory<'a> {
+    /// A place for each socket.
+    pub sockets: &'a mut [SocketStorage<'a>],
+    /// Room for the output of one step, shared by all connections: at least the largest `ROOM`. As long as the send rings is
+    /// fastest.
+    pub output: &'a mut [u8],
+    /// Room to straighten input in where a ring wraps, shared by all connections: at least the largest `HOLD`.
+    pub hold: &'a mut [u8],
+    /// A place for each SYN that may wait for a socket; with none, a peer that finds no socket free must send again.
+    pub backlog: &'a mut [Parked],
+}
+
+/// An interface, its sockets, and scratch for the sessions on them. It owns no device and no clock.
+pub struct Stack<'a> {
+    pub(crate) interface: &'a mut Interface,
+    pub(crate) sockets: SocketSet<'a>,
+    free: usize,
+    output: &'a mut [u8],
+    hold: &'a mut [u8],
+    backlog: Backlog<'a>,
+    /// The last poll left something undone.
+    more: bool,
+    traffic: Traffic,
+    /// The port of the next connection that we make, if it is free.
+    port: u16,
+}
+
+/// Where the ports of the connections that we make come from (RFC 6335).
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 49152..=65535;
+
+/// What a stack has done with frames, so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames taken from the device.
+    pub frames: u64,
+    /// SYNs that found no socket free and were kept until one was.
+    pub syns_parked: u64,
+    /// SYNs that found no socket and no room to wait. Their peers send them again.
+    pub syns_dropped: u64,
+    /// SYNs of connections that there were already, or to an address that is not ours.
+    pub syns_ignored: u64,
+}
+
+/// Frames taken from the device before sessions and senders have their turn.
+const BURST: usize = 64;
+
+/// How often a poll goes around before it returns, though there is more: whoever polls may have other things to do.
+const ROUNDS: usize = 32;
+
+impl<'a> Stack<'a> {
+    /// A stack on `interface`, which has its addresses and routes already or gets them later.
+    pub fn new(interface: &'a mut Interface, memory: Memory<'a>) -> Self {
+        let Memory { sockets, output, hold, backlog } = memory;
+        Self {
+            interface,
+            free: sockets.len(),
+            sockets: SocketSet::new(sockets),
+            output,
+            hold,
+            backlog: Backlog::new(backlog),
+            more: false,
+            traffic: Traffic::default(),
+            port: *EPHEMERAL.start(),
+        }
+    }
+
+    /// Takes what has come, steps what that has touched, and sends what there is to send.
+    ///
+    /// `endpoints` are always the same: those made for this stack. A list of `&mut dyn Endpoint<T>` or of boxes of them.
+    pub fn poll<'e, D, P, T>(
+        &mut self,
+        now: Instant,
+        device: &mut D,
+        endpoints: &mut [P],
+        store: &mut T,
+        observer: &mut dyn Observer,
+    ) where
+        D: Device + ?Sized,
+        P: DerefMut<Target = dyn Endpoint<T> + 'e>,
+        T: Store + 'e,
+    {
+        self.interface.poll_maintenance(to_smoltcp(now));
+        self.backlog.expire(now);
+        for _ in 0..ROUNDS {
+            let mut busy = self.ingress(now, device, endpoints) > 0;
+            busy |= self.step(now, endpoints, store, observer);
+            busy |= self.replay(now, device, endpoints);
+            self.egress(now, device);
+            // A reset that has left frees its socket.
+            busy |= self.step(now, endpoints, store, observer);
+            self.more = busy;
+            if !busy {
+                break;
+            }
+        }
+    }
+
+    /// When to poll again though no frame comes; `None`: not before one does.
+    pub fn poll_at<'e, P, T>(&mut self, now: Instant, endpoints: &[P]) -> Option<Instant>
+    where
+        P: core::ops::Deref<Target = dyn Endpoint<T> + 'e>,
+        T: Store + 'e,
+    {
+        let at = self.interface.poll_at(to_smoltcp(now), &self.sockets).map(from_smoltcp);
+        let due = endpoints.iter().fold(at, |due, endpoint| earliest(due, endpoint.deadline()));
+        earliest(due, self.more.then_some(now)).map(|due| due.max(now))
+    }
+
+    /// The interface: its addresses, its routes.
+    pub fn interface(&mut self) -> &mut Interface {
+        self.interface
+    }
+
+    /// What was done with frames, so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// How many SYNs wait for a socket.
+    pub fn waiting(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// How many sockets there is room for.
+    pub fn free_sockets(&self) -> usize {
+        self.free
+    }
+
+    /// Where to begin with the ports of connections that we make. A random one keeps a peer that still remembers our last run
+    /// from taking a new connection for an old one.
+    pub fn set_first_port(&mut self, random: u16) {
+        self.port = EPHEMERAL.start() | random;
+    }
+
+    /// A port that no socket of ours uses.
+    pub(crate) fn ephemeral_port(&mut self) -> u16 {
+        loop {
+            let port = self.port;
+            self.port = port.checked_add(1).unwrap_or(*EPHEMERAL.start());
+            // There are fewer sockets than ports: the memory for so many would be told in gigabytes.
+            if !self.sockets.iter().any(|(_, socket)| uses(socket, port)) {
+                return port;
+            }
+        }
+    }
+
+    /// The lengths of the output and hold scratch.
+    pub(crate) fn scratch_lens(&self) -> (usize, usize) {
+        (self.output.len(), self.hold.len())
+    }
+
+    /// Adds a socket, if there is room.
+    pub(crate) fn add(&mut self, socket: impl AnySocket<'a>) -> Option<SocketHandle> {
+        self.free = self.free.checked_sub(1)?;
+        Some(self.sockets.add(socket))
+    }
+
+    /// Feeds a burst of frames to the interface, one by one, each after its port has made way if it asks for a connection.
+    fn ingress<'e, D, P, T>(&mut self, now: Instant, device: &mut D, endpoints: &mut [P]) -> usize
+    where
+        D: Device + ?Sized,
+        P: DerefMut<Target = dyn Endpoint<T> + 'e>,
+        T: Store + 'e,
+    {
+        let at = to_smoltcp(now);
+        let medium = device.capabilities().medium;
+        for taken in 0..BURST {
+            let Some((rx, tx)) = device.receive(at) else { return taken };
+            self.traffic.frames += 1;
+            let meta = rx.meta();
+            rx.consume(|frame| {
+                if let Some(syn) = Syn::parse(medium, frame) {
+                    match self.admit(&syn, endpoints) {
+                        Admission::NotMine | Admission::Pass => {}
+                        Admission::Known => return self.traffic.syns_ignored += 1,
+                        Admission::Full => {
+                            let kept = self.backlog.park(frame, syn, now);
+                            self.traffic.syns_parked += u64::from(kept);
+                            self.traffic.syns_dropped += u64::from(!kept);
+                            return;
+                        }
+                    }
+                }
+                self.feed(now, frame, meta, tx);
+            });
+        }
+        BURST
+    }
+
+    /// Asks the endpoints to make way.
+    fn admit<'e, P, T>(&mut self, syn: &Syn, endpoints: &mut [P]) -> Admission
+    where
+        P: DerefMut<Target = dyn Endpoint<T> + 'e>,
+        T: Store + 'e,
+    {
+        // smoltcp lets a listening socket answer a broadcast.
+        if !self.interface.has_ip_addr(syn.local.addr) {
+            return Admission::Known;
+        }
+        for endpoint in endpoints {
+            match endpoint.admit(&mut self.sockets, syn) {
+                Admission::NotMine => {}
+                admission => return admission,
+            }
+        }
+        Admission::NotMine
+    }
+
+    /// Lets those in that waited, as far as there are sockets now; says whether there were any.
+    fn replay<'e, D, P, T>(&mut self, now: Instant, device: &mut D, endpoints: &mut [P]) -> bool
+    where
+        D: Device + ?Sized,
+        P: DerefMut<Target = dyn Endpoint<T> + 'e>,
+        T: Store + 'e,
+    {
+        let (mut at, mut replayed) = (0, false);
+        while let Some((syn, frame)) = self.backlog.get(at) {
+            let mut copy = [0; Parked::LEN];
+            let len = frame.len();
+            if let Some(to) = copy.get_mut(..len) {
+                to.copy_from_slice(frame);
+            }
+            match self.admit(&syn, endpoints) {
+                Admission::Full => at += 1,
+                Admission::Known => self.backlog.remove(at),
+                Admission::Pass | Admission::NotMine => {
+                    let Some(tx) = device.transmit(to_smoltcp(now)) else { return replayed };
+                    self.backlog.remove(at);
+                    let frame = copy.get(..len).unwrap_or_default();
+                    self.feed(now, frame, PacketMeta::default(), tx);
+                    replayed = true;
+                }
+            }
+        }
+        replayed
+    }
+
+    /// Hands the interface one frame, and what it may answer with at once.
+    fn feed(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
+        let mut device = OneFrame { frame: Frame { bytes: frame, meta }, tx: Some(tx) };
+        let _ = self.interface.poll_ingress_single(to_smoltcp(now), &mut device, &mut self.sockets);
+    }
+
+    /// Steps what the network has touched.
+    fn step<'e, P, T>(
+        &mut self,
+        now: Instant,
+        endpoints: &mut [P],
+        store: &mut T,
+        observer: &mut dyn Observer,
+    ) -> bool
+    where
+        P: DerefMut<Target = dyn Endpoint<T> + 'e>,
+        T: Store + 'e,
+    {
+        let sockets = &mut self.sockets;
+        let mut kit = Kit { sockets, output: self.output, hold: self.hold, store, observer, now };
+        endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped)
+    }
+
+    /// Sends until there is nothing more to send, or no more room in the device.
+    fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) {
+        let at = to_smoltcp(now);
+        loop {
+            self.send_fragments(now, device);
+            if self.interface.poll_egress(at, device, &mut self.sockets) == PollResult::None {
+                return self.send_fragments(now, device);
+            }
+        }
+    }
+
+    /// Sends the rest of a fragmented datagram. smoltcp has room for one, and another would overwrite it: so while there is one,
+    /// no socket has its turn.
+    fn send_fragments<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) {
+        let mut none = SocketSet::new(&mut [][..]);
+        // The longest datagram in the shortest frames of IPv4.
+        for _ in 0..128 {
+            // With no sockets only fragments can make the interface want to be polled.
+            if self.interface.poll_at(to_smoltcp(now), &none).is_none() {
+                return;
+            }
+            self.interface.poll_egress(to_smoltcp(now), device, &mut none);
+        }
+    }
+}
+
+impl fmt::Debug for Stack<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack")
+            .field("addresses", &self.interface.ip_addrs())
+            .field("traffic", &self.traffic)
+            .field("waiting", &self.backlog.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn uses(socket: &smoltcp::socket::Socket<'_>, port: u16) -> bool {
+    match socket {
+        smoltcp::socket::Socket::Tcp(socket) => {
+            socket.local_endpoint().is_some_and(|local| local.port == port)
+                || socket.listen_endpoint().port == port
+        }
+        smoltcp::socket::Socket::Udp(socket) => socket.endpoint().port == port,
+        #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
+        _ => false,
+    }
+}
+
+/// A device that receives one frame, and can answer it with one.
+struct OneFrame<'f, Tx> {
+    frame: Frame<'f>,
+    tx: Option<Tx>,
+}
+
+#[derive(Clone, Copy)]
+struct Frame<'f> {
+    bytes: &'f [u8],
+    meta: PacketMeta,
+}
+
+impl<'f, Tx: TxToken> Device for OneFrame<'f, Tx> {
+    type RxToken<'t>
+        = Frame<'f>
+    where
+        Self: 't;
+    type TxToken<'t>
+        = Tx
+    where
+        Self: 't;
+
+    fn receive(
+        &mut self,
+        _: smoltcp::time::Instant,
+    ) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        Some((self.frame, self.tx.take()?))
+    }
+
+    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Self::TxToken<'_>> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        // The interface has asked the real device.
+        DeviceCapabilities::default()
+    }
+}
+
+impl RxToken for Frame<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.bytes)
+    }
+
+    fn meta(&self) -> PacketMeta {
+        self.meta
+    }
+}

@@ -1,0 +1,149 @@
+//! Telling the frames that ask for a connection from all others, before the stack sees them.
+
+use smoltcp::phy::Medium;
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6Packet,
+    TcpPacket,
+};
+
+/// Who asks, and whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Syn {
+    /// Where the frame is going: us.
+    pub local: IpEndpoint,
+    /// Where it comes from.
+    pub peer: IpEndpoint,
+}
+
+impl Syn {
+    /// Reads a frame that asks for a connection: TCP with SYN and neither ACK nor RST. `None` is every other frame,
+    /// whole or broken: the stack knows what to do with those.
+    pub fn parse(medium: Medium, frame: &[u8]) -> Option<Self> {
+        match medium {
+            Medium::Ethernet => {
+                let frame = EthernetFrame::new_checked(frame).ok()?;
+                match frame.ethertype() {
+                    EthernetProtocol::Ipv4 => Self::ipv4(frame.payload()),
+                    EthernetProtocol::Ipv6 => Self::ipv6(frame.payload()),
+                    _ => None,
+                }
+            }
+            // The version is the first half of the first byte: smoltcp's own way to ask panics when there is none.
+            Medium::Ip => match frame.first()? >> 4 {
+                4 => Self::ipv4(frame),
+                6 => Self::ipv6(frame),
+                _ => None,
+            },
+            #[allow(unreachable_patterns, reason = "smoltcp has more media with more features")]
+            _ => None,
+        }
+    }
+
+    fn ipv4(packet: &[u8]) -> Option<Self> {
+        let packet = Ipv4Packet::new_checked(packet).ok()?;
+        if packet.next_header() != IpProtocol::Tcp || packet.frag_offset() != 0 {
+            return None;
+        }
+        Self::tcp(packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
+    }
+
+    fn ipv6(packet: &[u8]) -> Option<Self> {
+        let packet = Ipv6Packet::new_checked(packet).ok()?;
+        if packet.next_header() != IpProtocol::Tcp {
+            return None;
+        }
+        Self::tcp(packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
+    }
+
+    fn tcp(local: IpAddress, peer: IpAddress, segment: &[u8]) -> Option<Self> {
+        let segment = TcpPacket::new_checked(segment).ok()?;
+        (segment.syn() && !segment.ack() && !segment.rst()).then(|| Self {
+            local: IpEndpoint::new(local, segment.dst_port()),
+            peer: IpEndpoint::new(peer, segment.src_port()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{IpRepr, TcpControl, TcpRepr, TcpSeqNumber};
+
+    use super::*;
+
+    fn segment(control: TcpControl, ack: bool, local: IpAddress, peer: IpAddress) -> Vec<u8> {
+        let tcp = TcpRepr {
+            src_port: 49152,
+            dst_port: 9900,
+            control,
+            seq_number: TcpSeqNumber(7),
+            ack_number: ack.then_some(TcpSeqNumber(9)),
+            window_len: 1000,
+            window_scale: None,
+            max_seg_size: Some(1460),
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload: b"",
+        };
+        let ip = IpRepr::new(peer, local, IpProtocol::Tcp, tcp.buffer_len(), 64);
+        let mut packet = std::vec![0; ip.buffer_len()];
+        let caps = ChecksumCapabilities::default();
+        ip.emit(&mut packet[..], &caps);
+        let mut segment = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+        tcp.emit(&mut segment, &peer, &local, &caps);
+        packet
+    }
+
+    fn ends() -> [(IpAddress, IpAddress); 2] {
+        [
+            (IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2)),
+            (
+                IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1),
+                IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 2),
+            ),
+        ]
+    }
+
+    #[test]
+    fn a_syn_is_told_with_both_its_ends_and_nothing_else_is() {
+        for (local, peer) in ends() {
+            let syn = segment(TcpControl::Syn, false, local, peer);
+            let expected =
+                Syn { local: IpEndpoint::new(local, 9900), peer: IpEndpoint::new(peer, 49152) };
+            assert_eq!(Syn::parse(Medium::Ip, &syn), Some(expected));
+            for (control, ack) in [
+                (TcpControl::Syn, true),
+                (TcpControl::Rst, false),
+                (TcpControl::None, true),
+                (TcpControl::Fin, true),
+            ] {
+                let other = segment(control, ack, local, peer);
+                assert_eq!(Syn::parse(Medium::Ip, &other), None, "{control:?} {ack}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_byte_makes_it_panic() {
+        for (local, peer) in ends() {
+            let syn = segment(TcpControl::Syn, false, local, peer);
+            for len in 0..syn.len() {
+                Syn::parse(Medium::Ip, &syn[..len]);
+                Syn::parse(Medium::Ethernet, &syn[..len]);
+            }
+            for at in 0..syn.len() {
+                for flip in 1..=255 {
+                    let mut broken = syn.clone();
+                    broken[at] ^= flip;
+                    Syn::parse(Medium::Ip, &broken);
+                    Syn::parse(Medium::Ethernet, &broken);
+                }
+            }
+        }
+    }
+}
