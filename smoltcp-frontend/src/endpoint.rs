@@ -2,7 +2,7 @@
 
 use anywire_core::instant::Instant;
 use anywire_core::store::Store;
-use smoltcp::iface::SocketSet;
+use smoltcp::iface::{Interface, SocketSet};
 
 use crate::observer::Observer;
 use crate::syn::Syn;
@@ -85,6 +85,10 @@ pub struct Kit<'k, 'a, T: Store> {
     pub store: &'k mut T,
     /// Who is told.
     pub observer: &'k mut dyn Observer,
+    /// The interface, with its addresses.
+    pub interface: &'k Interface,
+    /// The longest IP packet that the device carries, in bytes.
+    pub ip_mtu: usize,
     /// The time.
     pub now: Instant,
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backlog;
+pub mod blocking;
 mod drive;
 pub mod endpoint;
 pub mod observer;
@@ -13,3 +14,4 @@ pub mod stack;
 pub mod stream;
 pub mod syn;
 mod time;
+pub mod udp;

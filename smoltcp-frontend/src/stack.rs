@@ -39,6 +39,8 @@ pub struct Stack<'a> {
     backlog: Backlog<'a>,
     /// The last poll left something undone.
     more: bool,
+    /// What the device said at the last poll.
+    ip_mtu: usize,
     traffic: Traffic,
     /// The port of the next connection that we make, if it is free.
     port: u16,
@@ -78,6 +80,7 @@ impl<'a> Stack<'a> {
             hold,
             backlog: Backlog::new(backlog),
             more: false,
+            ip_mtu: 0,
             traffic: Traffic::default(),
             port: *EPHEMERAL.start(),
         }
@@ -100,6 +103,7 @@ impl<'a> Stack<'a> {
     {
         self.interface.poll_maintenance(to_smoltcp(now));
         self.backlog.expire(now);
+        self.ip_mtu = device.capabilities().ip_mtu();
         for _ in 0..ROUNDS {
             let mut busy = self.ingress(now, device, endpoints) > 0;
             busy |= self.step(now, endpoints, store, observer);
@@ -273,7 +277,16 @@ impl<'a> Stack<'a> {
         T: Store + 'e,
     {
         let sockets = &mut self.sockets;
-        let mut kit = Kit { sockets, output: self.output, hold: self.hold, store, observer, now };
+        let mut kit = Kit {
+            sockets,
+            output: self.output,
+            hold: self.hold,
+            store,
+            observer,
+            interface: self.interface,
+            ip_mtu: self.ip_mtu,
+            now,
+        };
         endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped)
     }
 
