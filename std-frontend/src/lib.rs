@@ -1,6 +1,7 @@
 //! Anywire over the system's sockets.
 
 pub mod clock;
+pub mod console;
 pub mod engine;
 pub mod folder;
 pub mod open_files;

@@ -1,0 +1,110 @@
+//! The log, on standard error: what a server does, a line for each conversation.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use anywire_core::event::{End, Event};
+use anywire_core::session::Reason;
+use tracing::level_filters::LevelFilter;
+
+use crate::console::escape::Shown;
+use crate::engine::{Link, Observer};
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Errors only.
+    Quiet,
+    /// What a person should know of.
+    Warnings,
+    /// A line for each conversation: how it ended, and why what was asked for was refused.
+    Normal,
+    /// Who connects, too, and each datagram.
+    Verbose,
+    /// Every event.
+    Everything,
+}
+
+/// Begins to log. A second call does nothing.
+pub fn start(level: Level) {
+    let level = match level {
+        Level::Quiet => LevelFilter::ERROR,
+        Level::Warnings => LevelFilter::WARN,
+        Level::Normal => LevelFilter::INFO,
+        Level::Verbose => LevelFilter::DEBUG,
+        Level::Everything => LevelFilter::TRACE,
+    };
+    let ansi =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(ansi)
+        // It would panic on a standard error that is closed.
+        .log_internal_errors(false)
+        .try_init();
+}
+
+/// Logs what happens on a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventLog;
+
+impl Observer for EventLog {
+    fn observe(&self, link: &Link, event: Event<'_>) {
+        let (service, peer) = (link.service, link.peer);
+        match event {
+            Event::Connected => tracing::debug!(%service, %peer, "connected"),
+            Event::Refused { name, why } => {
+                tracing::info!(%service, %peer, name = %Quoted(name), "refused: {why}");
+            }
+            Event::Opened { name, len } => {
+                tracing::debug!(%service, %peer, name = %Quoted(name), len, "opened");
+            }
+            Event::Stored { len } => tracing::debug!(%service, %peer, len, "stored"),
+            Event::Ended { end, received, sent } => match end {
+                // Has been told as refused.
+                End::Aborted(Reason::Refused(why)) => {
+                    tracing::debug!(%service, %peer, received, sent, "aborted: {why}");
+                }
+                End::Aborted(reason @ Reason::Broken(_)) => {
+                    tracing::error!(%service, %peer, received, sent, "aborted: {reason}");
+                }
+                End::Aborted(reason) => {
+                    tracing::warn!(%service, %peer, received, sent, "aborted: {reason}");
+                }
+                end => tracing::info!(%service, %peer, received, sent, "{}", how(end)),
+            },
+            Event::Data { bytes } => {
+                tracing::trace!(%service, %peer, len = bytes.len(), data = %Quoted(bytes), "data");
+            }
+            Event::Message { text } => {
+                tracing::trace!(%service, %peer, text = %Quoted(text), "message");
+            }
+            Event::Moving { moved, .. } => tracing::trace!(%service, %peer, moved, "moving"),
+            Event::Moved { len, stop } => tracing::trace!(%service, %peer, len, "moved: {stop}"),
+            _ => {}
+        }
+    }
+}
+
+/// A peer's words, quoted: they do not run on into ours.
+struct Quoted<'a>(&'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", Shown(self.0))
+    }
+}
+
+/// How a conversation ended, in words.
+pub(crate) fn how(end: End) -> String {
+    match end {
+        End::Finished => "finished".into(),
+        End::Idle => "ended: idle for too long".into(),
+        End::Stopped => "ended: the server stops".into(),
+        End::Reset => "reset by the peer".into(),
+        End::Aborted(reason) => format!("aborted: {reason}"),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,9 @@
+//! What a person sees: the log, the transcripts, and what clients print. Nothing from the network reaches a terminal or a log
+//! [unescaped](escape).
+
+pub mod address;
+pub mod escape;
+pub mod input;
+pub mod log;
+pub mod output;
+pub mod transcript;
