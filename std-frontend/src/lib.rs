@@ -1,5 +1,6 @@
 //! Anywire over the system's sockets.
 
+pub mod cli;
 pub mod clock;
 pub mod console;
 pub mod engine;

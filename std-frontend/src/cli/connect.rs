@@ -1,0 +1,142 @@
+//! `connect`: what is typed goes out, what comes back is shown, both at once.
+//!
+//! Neither direction waits for the other: we wait for the wire and for standard input together, read input only when the last
+//! piece of it is out, and the wire whenever there is something.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::anyhow;
+use anywire_core::blocking::Interest;
+
+use crate::cli::failure::{Failure, say};
+use crate::cli::network::{HostWire, Network, in_words};
+use crate::cli::options::Connect;
+use crate::console::output::Output;
+
+/// So much is read at once, from either side.
+const PIECE: usize = 256 << 10;
+
+pub(super) fn run<N: Network>(options: N::Options, args: Connect) -> Result<(), Failure> {
+    let mut network = N::open(options)?;
+    let (wire, _) = network.connect(&args.host, args.port, args.timeout)?;
+    let stdin = io::stdin();
+    let input = match args.send {
+        Some(text) => Input { piece: text, sent: 0, from: None },
+        None => Input { piece: Vec::new(), sent: 0, from: Some(stdin.as_fd()) },
+    };
+    // A person need not press Ctrl-D when the peer has gone; what is piped in is sent to its end.
+    let person = input.from.is_some() && stdin.is_terminal();
+    let mut talk = Talk { wire, input, shut: false, peer_ended: false, output: Output::stdout() };
+    let server = format!("{} port {}", args.host, args.port);
+    while !talk.is_over() {
+        if talk.peer_ended && person {
+            say(N::PROGRAM, format_args!("{server} has ended the connection"));
+            break;
+        }
+        talk.turn().map_err(|broken| match broken {
+            Broken::Wire(error) => anyhow!("the connection to {server} failed: {error}").into(),
+            Broken::Input(error) => anyhow!("cannot read from standard input: {error}").into(),
+            Broken::Output(error) => Failure::Output(error),
+        })?;
+    }
+    talk.wire.close(args.timeout);
+    Ok(())
+}
+
+/// A connection, and whoever talks over it.
+struct Talk<'i, W> {
+    wire: W,
+    input: Input<'i>,
+    /// Our side of the stream has ended.
+    shut: bool,
+    /// The peer's side has.
+    peer_ended: bool,
+    output: Output,
+}
+
+/// What is to be sent.
+struct Input<'i> {
+    /// What was read last. Invariant: `sent <= piece.len()`.
+    piece: Vec<u8>,
+    sent: usize,
+    /// Where more comes from, until that has ended.
+    from: Option<BorrowedFd<'i>>,
+}
+
+/// What failed.
+enum Broken {
+    Wire(String),
+    Input(io::Error),
+    Output(io::Error),
+}
+
+impl<W: HostWire> Talk<'_, W> {
+    fn is_over(&self) -> bool {
+        self.shut && self.peer_ended
+    }
+
+    /// Waits until something can move, and moves it.
+    fn turn(&mut self) -> Result<(), Broken> {
+        let wire = |error: W::Error| Broken::Wire(in_words(&error));
+        let left = self.input.sent < self.input.piece.len();
+        if !left && self.input.from.is_none() && !self.shut {
+            self.wire.shutdown().map_err(wire)?;
+            self.shut = true;
+            return Ok(());
+        }
+        let interest = match (self.peer_ended, left) {
+            (false, true) => Some(Interest::Both),
+            (false, false) => Some(Interest::Read),
+            (true, true) => Some(Interest::Write),
+            (true, false) => None,
+        };
+        let also = self.input.from.filter(|_| !left);
+        let (ready, readable) = self.wire.wait_also(interest, also, None).map_err(wire)?;
+        if ready.read && !self.peer_ended {
+            self.receive()?;
+        }
+        if ready.write && left {
+            let piece = self.input.piece.get(self.input.sent..).unwrap_or_default();
+            self.input.sent += self.wire.write(piece).map_err(wire)?;
+        }
+        if readable {
+            self.input.read().map_err(Broken::Input)?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(), Broken> {
+        let mut piece = vec![0; PIECE];
+        let len = self.wire.read(&mut piece).map_err(|error| Broken::Wire(in_words(&error)))?;
+        if len == 0 {
+            self.peer_ended = true;
+            self.output.end_stream();
+        }
+        self.output.stream(piece.get(..len).unwrap_or_default());
+        self.output.check().map_err(Broken::Output)
+    }
+}
+
+impl Input<'_> {
+    /// Reads the next piece; it is there.
+    fn read(&mut self) -> io::Result<()> {
+        let Some(from) = self.from else { return Ok(()) };
+        self.piece.resize(PIECE, 0);
+        let len = match rustix::io::read(from, &mut self.piece) {
+            Ok(0) => {
+                self.from = None;
+                0
+            }
+            Ok(len) => len,
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => 0,
+            Err(error) => {
+                self.piece.clear();
+                return Err(error.into());
+            }
+        };
+        self.piece.truncate(len);
+        self.sent = 0;
+        Ok(())
+    }
+}

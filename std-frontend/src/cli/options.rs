@@ -1,0 +1,185 @@
+//! The command line, as it is parsed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::endpoint::{self, Endpoint, Host};
+use crate::cli::network::Network;
+use crate::cli::values;
+use crate::console::log::Level;
+
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Without a command, every service is served on its default port.",
+    propagate_version = true,
+    infer_subcommands = false
+)]
+pub(super) struct Cli<N: Network> {
+    #[command(flatten)]
+    pub(super) network: N::Options,
+    #[command(flatten)]
+    pub(super) logging: Logging,
+    #[command(subcommand)]
+    pub(super) command: Option<Command<N>>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Logging {
+    /// Log more: who connects; twice, everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+impl Logging {
+    /// `usual` unless more or less was asked for.
+    pub(super) fn level(self, usual: Level) -> Level {
+        match (self.quiet, self.verbose) {
+            (true, _) => Level::Quiet,
+            (false, 0) => usual,
+            (false, 1) => Level::Verbose,
+            (false, _) => Level::Everything,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command<N: Network> {
+    /// Serve services, all of them if none is named
+    Serve(Box<Serve<N>>),
+    /// Talk to a service as its client
+    #[command(subcommand)]
+    Client(Client),
+    /// Send what is typed, show what comes back, add nothing
+    Connect(Connect),
+    /// List the services, their ports and options
+    List,
+}
+
+#[derive(Args)]
+pub(super) struct Serve<N: Network> {
+    /// What to serve, and where; port 0 takes a free one
+    #[arg(value_name = "SERVICE[=[ADDR:]PORT]", value_parser = endpoint::parse)]
+    pub(super) services: Vec<Endpoint>,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDR", value_parser = Host::parse)]
+    pub(super) bind: Option<Host>,
+    /// The port to listen on (with one service)
+    #[arg(long, value_name = "PORT")]
+    pub(super) port: Option<u16>,
+    /// The folder for files; made when needed
+    #[arg(long, value_name = "DIR", default_value = "anywire-data")]
+    pub(super) dir: PathBuf,
+    /// Serve one conversation, or one datagram, and exit (with one service)
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Print on standard output what the labs' servers print
+    #[arg(long)]
+    pub(super) transcript: bool,
+    /// End a connection that is silent for so long; 0: never
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = values::seconds)]
+    pub(super) idle_timeout: Duration,
+    /// Abort a connection whose head or name takes so long; 0: never
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = values::seconds)]
+    pub(super) head_timeout: Duration,
+    /// When told to stop, let busy conversations go on for so long
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = values::seconds)]
+    pub(super) grace: Duration,
+    /// Accept no more than so many connections at a time
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) max_connections: Option<usize>,
+    /// The longest file that is taken, in bytes or with K, M, G
+    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = values::bytes)]
+    pub(super) max_file: u64,
+    /// Do not wait until a stored file is on the disk
+    #[arg(long)]
+    pub(super) no_sync: bool,
+    #[command(flatten)]
+    pub(super) network: N::ServeOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Client {
+    /// Send a text and see it come back
+    Echo(Echo),
+    /// Send a message and see the answer
+    Hello(Hello),
+    /// Fetch a file
+    File(File),
+}
+
+/// Whom a client talks to.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Target {
+    /// The server's name or address
+    #[arg(long, value_name = "HOST")]
+    pub(super) host: Option<String>,
+    /// The server's port, if it is not the service's default
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+    /// How long to wait for the connection, and for each answer or step of progress
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = values::some_seconds)]
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Echo {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Over UDP
+    #[arg(long)]
+    pub(super) udp: bool,
+    /// What to send
+    #[arg(value_name = "TEXT", default_value = "Test message. This will be echoed")]
+    pub(super) text: OsString,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Hello {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// What to send; asked for if it is missing
+    #[arg(value_name = "TEXT")]
+    pub(super) text: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct File {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Which file; asked for if it is missing
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<OsString>,
+    /// Where to put it: NAME if it is not said, - for standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Connect {
+    /// The server's name or address
+    #[arg(value_name = "HOST")]
+    pub(super) host: String,
+    /// The server's port
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: u16,
+    /// Send TEXT instead of standard input; \r \n \t \xNN stand for bytes
+    #[arg(long, value_name = "TEXT", value_parser = values::unescape, allow_hyphen_values = true)]
+    pub(super) send: Option<std::vec::Vec<u8>>,
+    /// How long to wait for the connection
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = values::some_seconds)]
+    pub(super) timeout: Duration,
+}
+
+fn at_least_one(text: &str) -> anyhow::Result<usize> {
+    match text.parse()? {
+        0 => anyhow::bail!("at least 1 is needed"),
+        n => Ok(n),
+    }
+}

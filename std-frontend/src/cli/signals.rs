@@ -1,0 +1,66 @@
+//! Ctrl-C, and being asked to end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// For a server: the first SIGINT or SIGTERM calls `stop`, the second ends the process at once, with status 128 and the signal.
+pub(super) fn stop_by(stop: Box<dyn Fn() + Send>) -> io::Result<()> {
+    watch(move |signal, count| {
+        if count > 1 {
+            std::process::exit(128 + signal);
+        }
+        stop();
+    })
+}
+
+/// For a client: SIGINT or SIGTERM ends the process as it does any other, but first what is half done is removed.
+pub(super) fn leave_nothing_behind() -> io::Result<()> {
+    watch(|signal, _| {
+        let _held = remove_temporary();
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    })
+}
+
+fn watch(mut act: impl FnMut(i32, usize) + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for (signal, count) in signals.forever().zip(1..) {
+            act(signal, count);
+        }
+    })?;
+    Ok(())
+}
+
+/// The one file that this process is writing and has not put under its name yet.
+static TEMPORARY: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// A temporary file that goes when the process is ended by a signal. Removing it otherwise is up to its owner.
+#[derive(Debug)]
+pub(super) struct Temporary(());
+
+impl Temporary {
+    /// To be called before the file is made.
+    pub(super) fn announce(path: &Path) -> Self {
+        *TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+        Self(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        *TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Removes what was announced. While the guard is held no other can be.
+fn remove_temporary() -> impl Sized {
+    let mut temporary = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = temporary.take() {
+        let _ = std::fs::remove_file(path);
+    }
+    temporary
+}

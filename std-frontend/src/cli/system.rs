@@ -1,0 +1,276 @@
+//! The system's own network: what `anywire` runs on.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use anywire_core::blocking::{Interest, Ready};
+use anywire_core::datagram::{DatagramService, MAX_DATAGRAM, Question, Turn};
+use anywire_core::instant::Instant;
+use anywire_core::service::StreamService;
+use socket2::{Domain, Socket, Type};
+
+use crate::cli::network::{self, HostWire, Network, Plan};
+use crate::clock;
+use crate::engine::{Options, Protocol, Server};
+use crate::folder::FolderStore;
+use crate::open_files;
+use crate::shim::Stream;
+
+/// The system's sockets.
+#[derive(Debug)]
+pub struct System;
+
+/// How the std frontend serves.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ServeOptions {
+    /// How many clients are served at once: poll, in one event loop for each worker
+    #[arg(long, value_enum, default_value_t = Engine::Poll)]
+    engine: Engine,
+    /// How many connections may wait in the kernel until they are accepted
+    #[arg(long, value_name = "N", default_value_t = Options::default().backlog, value_parser = clap::value_parser!(i32).range(1..))]
+    backlog: i32,
+    /// Event loops, a thread each
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: u16,
+}
+
+/// The ways to serve many clients at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    /// All in one event loop, or one for each worker
+    Poll,
+}
+
+/// Needs no options.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct NoOptions {}
+
+impl Network for System {
+    const PROGRAM: &'static str = "anywire";
+    const ABOUT: &'static str = "The socket labs' services and clients, over the system's sockets";
+    type Options = NoOptions;
+    type ServeOptions = ServeOptions;
+    type Wire = Stream;
+    type Server = Server<FolderStore>;
+
+    fn default_bind(_: &NoOptions) -> IpAddr {
+        Ipv4Addr::LOCALHOST.into()
+    }
+
+    fn default_host(_: &NoOptions) -> String {
+        Ipv4Addr::LOCALHOST.to_string()
+    }
+
+    fn open(_: NoOptions) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> Result<(Stream, SocketAddr)> {
+        each_address(host, port, "connect to", |addr| {
+            let stream = Stream::connect(addr, timeout).map_err(|error| in_time(error, timeout))?;
+            Ok((stream, addr))
+        })
+    }
+
+    fn ask(
+        &mut self,
+        host: &str,
+        port: u16,
+        question: &[u8],
+        reply: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Result<()> {
+        let len = question.len();
+        ensure!(
+            len <= MAX_DATAGRAM,
+            "{len} bytes do not fit in a datagram, which takes {MAX_DATAGRAM}"
+        );
+        each_address(host, port, "ask", |addr| {
+            ask(addr, question, reply, timeout).map_err(|error| in_time(error, timeout))
+        })
+    }
+
+    fn server(_: NoOptions, serve: ServeOptions, plan: Plan) -> Result<Server<FolderStore>> {
+        let defaults = Options::default();
+        let Engine::Poll = serve.engine;
+        open_files::raise_limit();
+        let options = Options {
+            limits: plan.limits,
+            max_connections: plan.max_connections.unwrap_or(defaults.max_connections),
+            backlog: serve.backlog,
+            workers: serve.workers.into(),
+            grace: plan.grace,
+            once: plan.once,
+        };
+        Server::new(options, plan.store, plan.observer).context("cannot begin to serve")
+    }
+
+    fn check(_: &NoOptions, addr: SocketAddr, protocol: Protocol) -> io::Result<()> {
+        hold(addr, protocol).map(drop)
+    }
+}
+
+/// Binds `addr` as a server would, to see whether it can be had.
+fn hold(addr: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
+    let kind = match protocol {
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
+    };
+    let socket = Socket::new(Domain::for_address(addr), kind, None)?;
+    #[cfg(unix)]
+    socket.set_reuse_address(protocol == Protocol::Tcp)?;
+    socket.bind(&addr.into())?;
+    if protocol == Protocol::Tcp {
+        // With the address reused only this sees another listener.
+        socket.listen(1)?;
+    }
+    Ok(socket)
+}
+
+impl network::Server for Server<FolderStore> {
+    fn bind_stream<S>(&mut self, service: S, addr: SocketAddr) -> io::Result<SocketAddr>
+    where
+        S: StreamService + Send + 'static,
+    {
+        self.bind_stream(service, addr)
+    }
+
+    fn bind_datagram<D>(&mut self, service: D, addr: SocketAddr) -> io::Result<SocketAddr>
+    where
+        D: DatagramService + Send + 'static,
+    {
+        self.bind_datagram(service, addr)
+    }
+
+    /// Another process may take the port before we do: then binding says so.
+    fn free_port(&mut self, ip: IpAddr) -> io::Result<u16> {
+        /// A port that is free for streams is nearly always free for datagrams.
+        const TRIES: usize = 64;
+        let mut last = None;
+        for _ in 0..TRIES {
+            let stream = hold(SocketAddr::new(ip, 0), Protocol::Tcp)?;
+            let addr = stream.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+            match hold(addr, Protocol::Udp) {
+                Ok(_) => return Ok(addr.port()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+    }
+
+    fn stopper(&self) -> Box<dyn Fn() + Send> {
+        let stopper = self.stopper();
+        Box::new(move || stopper.stop())
+    }
+
+    fn run(self) -> Result<()> {
+        self.run().context("the server failed")
+    }
+}
+
+impl HostWire for Stream {
+    fn wait_also(
+        &mut self,
+        interest: Option<Interest>,
+        also: Option<BorrowedFd<'_>>,
+        deadline: Option<Instant>,
+    ) -> io::Result<(Ready, bool)> {
+        match (interest, also) {
+            (Some(interest), also) => self.wait_also(interest, also, deadline),
+            // The system works on behind our back: a read may as well wait by itself.
+            (None, also) => Ok((Ready::default(), also.is_some())),
+        }
+    }
+}
+
+/// Tries every address of a name in turn. The error names each and what was wrong with it.
+fn each_address<T>(
+    host: &str,
+    port: u16,
+    what: &str,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> Result<T> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let addrs = (bare, port)
+        .to_socket_addrs()
+        .map_err(|error| anyhow!("cannot find the host {host}: {error}"))?;
+    let mut failures = Vec::new();
+    for addr in addrs {
+        match attempt(addr) {
+            Ok(done) => return Ok(done),
+            Err(error) => failures.push((addr, error)),
+        }
+    }
+    match failures.as_slice() {
+        [] => bail!("the host {host} has no address"),
+        [(_, error)] => bail!("cannot {what} {host} port {port}: {error}"),
+        several => {
+            let each: Vec<_> =
+                several.iter().map(|(addr, error)| format!("{addr}: {error}")).collect();
+            bail!("cannot {what} {host} port {port}: {}", each.join("; "))
+        }
+    }
+}
+
+/// A time limit that has passed, in words.
+fn in_time(error: io::Error, timeout: Duration) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {} s", timeout.as_secs_f64()),
+        ),
+        _ => error,
+    }
+}
+
+/// Asks one address.
+fn ask(
+    addr: SocketAddr,
+    question: &[u8],
+    reply: &mut Vec<u8>,
+    timeout: Duration,
+) -> io::Result<()> {
+    let any: SocketAddr = match addr {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    // From then on the kernel drops what strangers send, and tells us if nobody listens there.
+    socket.connect(addr)?;
+    let mut turns = Question::new(clock::now(), timeout);
+    reply.resize(1 << 16, 0);
+    loop {
+        match turns.turn(clock::now()) {
+            Turn::Send => {
+                socket.send(question)?;
+            }
+            Turn::WaitUntil(deadline) => {
+                let wait = clock::until(deadline).max(Duration::from_millis(1));
+                socket.set_read_timeout(Some(wait))?;
+                match socket.recv(reply) {
+                    Ok(len) => {
+                        reply.truncate(len);
+                        return Ok(());
+                    }
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::WouldBlock
+                                | io::ErrorKind::TimedOut
+                                | io::ErrorKind::Interrupted
+                        ) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Turn::GiveUp => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
