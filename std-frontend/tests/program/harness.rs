@@ -1,0 +1,154 @@
+//! Runs the program, and peers for it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread::JoinHandle;
+
+use socket2::SockRef;
+use tempfile::TempDir;
+
+/// The program, with what it needs to be alone in the world.
+pub(crate) fn anywire(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anywire"));
+    command.args(args).env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end, with `input` piped in.
+pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // It may end without having read all.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// What it wrote, and its exit status.
+#[track_caller]
+pub(crate) fn assert_output(output: &Output, status: i32, stdout: &str) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), out.as_str()), (Some(status), stdout), "stderr: {err}");
+}
+
+/// Bytes that should be text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A running server. It is killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<JoinHandle<String>>,
+    /// What it has said it listens on: service, protocol, address.
+    pub(crate) listening: Vec<[String; 3]>,
+    pub(crate) folder: TempDir,
+}
+
+impl Server {
+    /// Starts `serve` with a folder of its own, and waits until it has said so of `endpoints`.
+    pub(crate) fn start(args: &[&str], endpoints: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = anywire(&["serve"]);
+        command.args(args).arg("--dir").arg(folder.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut all = String::new();
+            stderr.read_to_string(&mut all).unwrap();
+            all
+        });
+        let mut server =
+            Self { child, stdout, stderr: Some(stderr), listening: Vec::new(), folder };
+        for _ in 0..endpoints {
+            let line = server.line();
+            let words: Vec<_> = line.split(' ').collect();
+            let ["listening", service, protocol, addr] = words[..] else {
+                panic!("not a listening line: {line:?}: {}", server.end().1);
+            };
+            server.listening.push([service, protocol, addr].map(str::to_owned));
+        }
+        server
+    }
+
+    /// The next line of its standard output, without the newline.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.strip_suffix('\n').unwrap_or(&line).to_owned()
+    }
+
+    /// The next `count` lines.
+    pub(crate) fn lines(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.line()).collect()
+    }
+
+    pub(crate) fn port(&self, endpoint: usize) -> String {
+        let [_, _, addr] = &self.listening[endpoint];
+        addr.rsplit_once(':').unwrap().1.to_owned()
+    }
+
+    pub(crate) fn connect(&self, endpoint: usize) -> TcpStream {
+        TcpStream::connect(&self.listening[endpoint][2]).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end; says with which status, and what it had logged.
+    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let log = self.stderr.take().map(|stderr| stderr.join().unwrap());
+        (status.code(), log.unwrap_or_default())
+    }
+
+    /// Stops it, and says the same.
+    pub(crate) fn stop(&mut self) -> (Option<i32>, String) {
+        self.signal(rustix::process::Signal::TERM);
+        self.end()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A peer of our clients: serves one connection as `serve` says. Returns its port.
+pub(crate) fn peer<T: Send + 'static>(
+    serve: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (String, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    (port, std::thread::spawn(move || serve(listener.accept().unwrap().0)))
+}
+
+/// Closes with a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+}
+
+/// All that comes until the end.
+pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    all
+}

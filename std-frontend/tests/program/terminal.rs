@@ -1,0 +1,105 @@
+//! On a terminal: questions are asked, and nothing from the network reaches it raw.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Command};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::harness::{Server, anywire, peer, read_all, text};
+
+/// A terminal, and the program on it.
+struct Terminal {
+    ours: File,
+    child: Child,
+    seen: Vec<u8>,
+}
+
+impl Terminal {
+    fn run(mut command: Command) -> Self {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let name = ptsname(&ours, Vec::new()).unwrap();
+        let theirs = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let theirs = File::from(theirs);
+        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
+        let child = command.stderr(theirs).spawn().unwrap();
+        Self { ours: ours.into(), child, seen: Vec::new() }
+    }
+
+    fn read(&mut self) -> bool {
+        let mut buf = [0; 1024];
+        // When the last program on it has gone, a terminal fails.
+        let len = self.ours.read(&mut buf).unwrap_or(0);
+        self.seen.extend_from_slice(&buf[..len]);
+        len > 0
+    }
+
+    fn wait_for(&mut self, expected: &str) {
+        while !String::from_utf8_lossy(&self.seen).contains(expected) {
+            assert!(self.read(), "{expected:?} did not come: {:?}", text(&self.seen));
+        }
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        while self.read() {}
+        (self.child.wait().unwrap().code(), text(&self.seen))
+    }
+}
+
+#[test]
+fn hello_asks_and_its_answer_is_escaped() {
+    let server = Server::start(&["hello=0"], 1);
+    let mut terminal = Terminal::run(anywire(&["client", "hello", "--port", &server.port(0)]));
+    terminal.wait_for("Enter your message to server: ");
+    terminal.ours.write_all("é\u{9b}1m\n".as_bytes()).unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0));
+    let expected = r#"Server says: I got "é\xc2\x9b1m" from you and I am sending it back."#;
+    assert!(seen.contains(expected), "{seen:?}");
+}
+
+#[test]
+fn connect_shows_no_control_characters_and_leaves_with_the_peer() {
+    let (port, peer) = peer(|mut stream| {
+        let mut got = [0; 4];
+        stream.read_exact(&mut got).unwrap();
+        stream.write_all("one\r\ntwo\u{1b}[2J\0\u{202e}".as_bytes()).unwrap();
+        drop(stream);
+        got
+    });
+    let mut terminal = Terminal::run(anywire(&["connect", "127.0.0.1", &port]));
+    terminal.ours.write_all(b"ask\n").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!((status, peer.join().unwrap()), (Some(0), *b"ask\n"));
+    // The terminal makes CR LF of each newline.
+    let expected = "one\\r\r\ntwo\\x1b[2J\\x00\\xe2\\x80\\xae";
+    assert!(seen.contains(expected), "{seen:?}");
+    assert!(seen.contains(" has ended the connection"), "{seen:?}");
+}
+
+#[test]
+fn file_asks_for_its_name_and_shows_its_progress() {
+    let (port, peer) = peer(|mut stream| {
+        let name = read_all(&mut stream);
+        stream.write_all(&[0; 2048]).unwrap();
+        (stream, name)
+    });
+    let here = tempfile::tempdir().unwrap();
+    let mut command = anywire(&["client", "file", "--port", &port]);
+    command.current_dir(here.path()).env("TERM", "xterm").env("COLUMNS", "80");
+    let mut terminal = Terminal::run(command);
+    terminal.wait_for("Enter the name of the file: ");
+    terminal.ours.write_all(b"some name\n").unwrap();
+    let (stream, name) = peer.join().unwrap();
+    assert_eq!(name, b"some name");
+    terminal.wait_for("2.00 KiB");
+    terminal.wait_for("/s");
+    drop(stream);
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0));
+    assert!(seen.contains("The size of some name is 2048"), "{seen:?}");
+    assert_eq!(std::fs::read(here.path().join("some name")).unwrap().len(), 2048);
+}

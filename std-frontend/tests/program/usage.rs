@@ -1,0 +1,69 @@
+//! What was asked for cannot be meant: exit status 2. And the rest of what needs no network.
+
+use std::process::Stdio;
+
+use crate::harness::{anywire, assert_output, run, text};
+
+#[test]
+fn wrong_usage_is_exit_status_2() {
+    let cases: [(&[&str], &str); 14] = [
+        (&["serve", "nothing"], "there are echo, hello, file"),
+        (&["serve", "--port", "1"], "--port needs one service"),
+        (&["serve", "echo", "hello", "--port", "1"], "--port needs one service"),
+        (&["serve", "--once"], "--once needs one service"),
+        (&["serve", "echo=1", "--port", "2"], "given twice"),
+        (&["serve", "echo=x"], "is no port"),
+        (&["serve", "echo", "--bind", "nowhere.example"], "no address"),
+        (&["serve", "--idle-timeout=-1"], "--idle-timeout"),
+        (&["serve", "-q", "-v"], "cannot be used with"),
+        (&["client", "echo", "--port", "0"], "--port"),
+        (&["client", "nothing"], "nothing"),
+        (&["client", "file", "../up"], "say with -o"),
+        (&["connect", "localhost"], "PORT"),
+        (&["connect", "localhost", "1", "--send", r"\q"], "backslash"),
+    ];
+    for (args, hint) in cases {
+        let output = run(anywire(args), b"");
+        assert_output(&output, 2, "");
+        let said = text(&output.stderr);
+        assert!(said.contains(hint), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn list_has_a_line_for_each_service() {
+    assert_output(
+        &run(anywire(&["list"]), b""),
+        0,
+        "echo   tcp 9900, udp 9900  every byte, or datagram, comes back\n\
+         hello  tcp 65432           says what it got from you, and sends it back\n\
+         file   tcp 6565            you send a name, it sends the file\n",
+    );
+}
+
+#[test]
+fn help_and_version_succeed() {
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"], &["help", "client", "file"]]
+    {
+        let output = run(anywire(args), b"");
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains("anywire"));
+    }
+}
+
+#[test]
+fn standard_output_that_nobody_reads_is_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = anywire(&["list"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(141), ""));
+}
+
+#[test]
+fn a_full_standard_output_is_told() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = anywire(&["list"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.starts_with("anywire: cannot write to standard output: "), "{said}");
+}
