@@ -1,0 +1,77 @@
+//! What a scenario needs of a transport.
+
+use std::time::Duration;
+
+use anywire_core::conversation::Limits;
+use anywire_core::event::End;
+
+/// What the server is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// The service's name.
+    pub service: &'static str,
+    /// What it puts up with.
+    pub limits: Limits,
+}
+
+/// A stream of the peer's, in the order of opening.
+pub type Handle = usize;
+
+/// What a peer has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing yet.
+    Nothing,
+    /// The end of the stream (FIN).
+    End,
+}
+
+/// The connection was reset, or never came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset;
+
+/// What is waited for on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Input, an end, or a reset.
+    Read,
+    /// Room for output, input, an end, or a reset.
+    Both,
+}
+
+/// A server on a wire, and the peer's end of that wire. Nothing here blocks but the two waits.
+///
+/// When it is dropped, the server is stopped, and must have kept the contract until then.
+pub trait Network {
+    /// Opens a stream to the server.
+    fn open(&mut self) -> Handle;
+
+    /// Sends what goes at once.
+    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset>;
+
+    /// Receives what is there.
+    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset>;
+
+    /// Ends the peer's side of the stream (FIN) behind what was sent.
+    fn shutdown(&mut self, stream: Handle);
+
+    /// Resets the connection (RST).
+    fn abort(&mut self, stream: Handle);
+
+    /// Lets the world go on until something happens on `stream`, or `limit` of the network's own time has passed. Says whether it
+    /// happened.
+    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool;
+
+    /// How the next connection ended, as the server tells it, if it does within `limit` of the network's own time.
+    fn ended(&mut self, limit: Duration) -> Option<End>;
+
+    /// The largest segment on this wire, in bytes.
+    fn mss(&self) -> usize {
+        1460
+    }
+
+    /// How many connections a scenario for many may open at once.
+    fn many(&self) -> usize;
+}

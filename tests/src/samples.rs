@@ -1,0 +1,34 @@
+//! The files that the file service has in every transport.
+
+use std::path::Path;
+
+/// Name and length in bytes: the labs' sizes, and the edges.
+pub const FILES: [(&str, usize); 4] =
+    [("empty.bin", 0), ("one.bin", 1), ("photo.jpg", 55_696), ("song.mp3", 583_163)];
+
+/// The longest of them.
+pub const LONGEST: usize = 583_163;
+
+/// `len` bytes that do not repeat soon: what is lost, doubled or moved shows.
+pub fn bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    })
+    .take(len)
+    .collect()
+}
+
+/// Writes them to a folder, with what must never be served beside them.
+pub fn write(dir: &Path) -> std::io::Result<()> {
+    for (name, len) in FILES {
+        std::fs::write(dir.join(name), bytes(len))?;
+    }
+    std::fs::create_dir(dir.join("folder"))?;
+    std::fs::write(dir.join(".hidden"), "hidden")?;
+    std::os::unix::fs::symlink("/etc/passwd", dir.join("outside"))?;
+    std::os::unix::fs::symlink("one.bin", dir.join("inside"))
+}

@@ -1,0 +1,142 @@
+//! echo: every byte comes back, in order.
+
+use std::time::Duration;
+
+use anywire_core::event::End;
+use anywire_core::session::Reason;
+
+use super::{Scenario, limited, scenario};
+use crate::network::{Awaited, Handle};
+use crate::samples;
+use crate::world::{Close, World};
+
+const ECHO: &str = "echo";
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario(ECHO, "nothing", |world| come_back(world, 0)),
+    scenario(ECHO, "1 byte", |world| come_back(world, 1)),
+    scenario(ECHO, "MSS-1", |world| {
+        let mss = world.network().mss();
+        come_back(world, mss - 1);
+    }),
+    scenario(ECHO, "MSS", |world| {
+        let mss = world.network().mss();
+        come_back(world, mss);
+    }),
+    scenario(ECHO, "MSS+1", |world| {
+        let mss = world.network().mss();
+        come_back(world, mss + 1);
+    }),
+    scenario(ECHO, "64 KiB", |world| come_back(world, 64 << 10)),
+    scenario(ECHO, "5 MB", |world| come_back(world, 5_000_000)),
+    scenario(ECHO, "many at once", many_at_once),
+    scenario(ECHO, "abort at once", abort_at_once),
+    scenario(ECHO, "abort in the middle", abort_in_the_middle),
+    limited(ECHO, "a peer that never writes", never_writes),
+    limited(ECHO, "a peer that never reads", never_reads),
+];
+
+/// `len` bytes, then the end: they come back, then the end.
+fn come_back(world: &mut World, len: usize) {
+    let stream = world.open();
+    let sent = samples::bytes(len);
+    let (got, close) = world.exchange(stream, &sent);
+    assert!(got == sent, "{} of {len} bytes came back, or others", got.len());
+    assert_eq!(close, Close::Fin);
+    assert_eq!(world.ended(), End::Finished);
+}
+
+fn many_at_once(world: &mut World) {
+    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    for round in 0..2 {
+        for &stream in &streams {
+            world.send(stream, format!("{round} of {stream}").as_bytes());
+        }
+        for &stream in streams.iter().rev() {
+            let expected = format!("{round} of {stream}");
+            assert_eq!(world.receive(stream, expected.len()), expected.as_bytes());
+        }
+    }
+    for &stream in &streams {
+        world.network().shutdown(stream);
+        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+        assert_eq!(world.ended(), End::Finished);
+    }
+}
+
+fn abort_at_once(world: &mut World) {
+    let stream = world.open();
+    world.network().abort(stream);
+    // A connection that was gone before it was accepted is no connection.
+    come_back_after(world);
+}
+
+fn abort_in_the_middle(world: &mut World) {
+    let stream = world.open();
+    world.send(stream, b"x");
+    assert_eq!(world.receive(stream, 1), b"x");
+    world.network().abort(stream);
+    assert_eq!(world.ended(), End::Reset);
+    come_back(world, 1000);
+}
+
+/// The server goes on after a connection that may or may not have been one.
+fn come_back_after(world: &mut World) {
+    let stream = world.open();
+    let (got, close) = world.exchange(stream, b"still there?");
+    assert_eq!((got.as_slice(), close), (&b"still there?"[..], Close::Fin));
+    if world.ended() != End::Finished {
+        assert_eq!(world.ended(), End::Finished);
+    }
+}
+
+fn never_writes(world: &mut World) {
+    let stream = world.open();
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    world.network().shutdown(stream);
+    assert_eq!(world.ended(), End::Idle);
+}
+
+/// It is read from until the buffers are full, and no further; others keep their pace; in the end it is aborted.
+fn never_reads(world: &mut World) {
+    let stream = world.open();
+    let piece = samples::bytes(64 << 10);
+    let mut sent = 0;
+    loop {
+        match world.network().send(stream, &piece) {
+            Ok(0) => {
+                let quiet = Duration::from_millis(200);
+                // Readable it is all the time: only room counts.
+                if !room_within(world, stream, quiet) {
+                    break;
+                }
+            }
+            Ok(n) => sent += n,
+            Err(_) => break,
+        }
+        assert!(sent < 256 << 20, "{sent} bytes are kept for a peer that does not read");
+    }
+    let other = world.open();
+    for _ in 0..20 {
+        world.send(other, b"ping");
+        assert_eq!(world.receive(other, 4), b"ping");
+    }
+    world.network().shutdown(other);
+    assert_eq!(world.receive_all(other), (Vec::new(), Close::Fin));
+    let mut ends = [world.ended(), world.ended()];
+    ends.sort_by_key(|end| *end == End::Finished);
+    assert_eq!(ends, [End::Aborted(Reason::Idle), End::Finished]);
+}
+
+/// Whether the stream takes one more byte within `quiet`.
+fn room_within(world: &mut World, stream: Handle, quiet: Duration) -> bool {
+    for _ in 0..10 {
+        world.network().wait(stream, Awaited::Both, quiet / 10);
+        match world.network().send(stream, b"x") {
+            Ok(0) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+    false
+}

@@ -1,0 +1,150 @@
+//! file: a name goes out, the file comes back, and the end means that it is whole.
+
+use std::time::Duration;
+
+use anywire_core::event::End;
+use anywire_core::name::NameError;
+use anywire_core::request::Refusal;
+use anywire_core::session::Reason;
+
+use super::{Scenario, limited, scenario};
+use crate::network::Awaited;
+use crate::samples;
+use crate::world::{Close, World};
+
+const FILE: &str = "file";
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario(FILE, "0 bytes", |world| fetch(world, 0)),
+    scenario(FILE, "1 byte", |world| fetch(world, 1)),
+    scenario(FILE, "55,696 bytes", |world| fetch(world, 2)),
+    scenario(FILE, "583,163 bytes", |world| fetch(world, 3)),
+    scenario(FILE, "a name ended by CR LF", |world| named(world, b"photo.jpg\r\n")),
+    scenario(FILE, "a name ended by silence", |world| named(world, b"photo.jpg")),
+    scenario(FILE, "bytes behind the name", |world| named(world, b"photo.jpg\nand more")),
+    scenario(FILE, "absent", |world| refused(world, b"absent.bin", Refusal::NotFound)),
+    scenario(FILE, "no name", |world| refused(world, b"", NameError::Empty.into())),
+    scenario(FILE, "an empty name", |world| refused(world, b"\n", NameError::Empty.into())),
+    scenario(FILE, "a path", |world| refused(world, b"/etc/passwd", NameError::Separator.into())),
+    scenario(FILE, "a way out", |world| refused(world, b"../x", NameError::Separator.into())),
+    scenario(FILE, "a hidden file", |world| {
+        refused(world, b".hidden", NameError::LeadingDot.into())
+    }),
+    scenario(FILE, "a name with NUL", |world| refused(world, b"a\0b", NameError::Control.into())),
+    scenario(FILE, "a name that is not UTF-8", |world| {
+        refused(world, b"a\xffb", NameError::NotUtf8 { at: 1 }.into());
+    }),
+    scenario(FILE, "a name of 256 bytes", |world| {
+        refused(world, &[b'n'; 256], NameError::TooLong { len: 256 }.into());
+    }),
+    scenario(FILE, "a link, a folder", not_files),
+    scenario(FILE, "many at once", many_at_once),
+    scenario(FILE, "abort in the middle", abort_in_the_middle),
+    limited(FILE, "a peer that never writes", never_writes),
+    limited(FILE, "half a name", half_a_name),
+    limited(FILE, "a peer that never reads", never_reads),
+];
+
+/// Our client's way: the name, then the end.
+fn fetch(world: &mut World, which: usize) {
+    let (name, len) = samples::FILES[which];
+    let stream = world.open();
+    let (got, close) = world.exchange(stream, name.as_bytes());
+    assert!(got == samples::bytes(len), "{} of {len} bytes came, or others", got.len());
+    assert_eq!(close, Close::Fin);
+    assert_eq!(world.ended(), End::Finished);
+}
+
+/// The lab's way: the name, and the stream stays open.
+fn named(world: &mut World, line: &[u8]) {
+    let stream = world.open();
+    world.send(stream, line);
+    let (got, close) = world.receive_all(stream);
+    assert!(got == samples::bytes(55_696), "{} bytes came, or others", got.len());
+    assert_eq!(close, Close::Fin);
+    world.network().shutdown(stream);
+    assert_eq!(world.ended(), End::Finished);
+}
+
+/// A reset, and not a byte: never an end, which would say that the file is empty.
+fn refused(world: &mut World, name: &[u8], why: Refusal) {
+    let stream = world.open();
+    let (got, close) = world.exchange(stream, name);
+    assert_eq!((got.len(), close), (0, Close::Rst));
+    assert_eq!(world.ended(), End::Aborted(Reason::Refused(why)));
+}
+
+/// What is in the folder, and is not a file of it. A store without links has no such names at all.
+fn not_files(world: &mut World) {
+    for name in ["outside", "inside", "folder"] {
+        let stream = world.open();
+        let (got, close) = world.exchange(stream, name.as_bytes());
+        assert_eq!((got.len(), close), (0, Close::Rst), "{name}");
+        let end = world.ended();
+        let whys = [Refusal::NotAFile, Refusal::NotFound];
+        assert!(whys.iter().any(|&why| end == End::Aborted(Reason::Refused(why))), "{end:?}");
+    }
+}
+
+fn many_at_once(world: &mut World) {
+    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    for &stream in &streams {
+        world.send(stream, b"photo.jpg");
+        world.network().shutdown(stream);
+    }
+    for &stream in &streams {
+        let (got, close) = world.receive_all(stream);
+        assert_eq!(close, Close::Fin);
+        assert!(got == samples::bytes(55_696), "{} bytes came, or others", got.len());
+        assert_eq!(world.ended(), End::Finished);
+    }
+}
+
+fn abort_in_the_middle(world: &mut World) {
+    let stream = world.open();
+    world.send(stream, b"song.mp3\n");
+    world.receive(stream, 1);
+    world.network().abort(stream);
+    // The whole file may have gone into the buffers between, and the reset come after the end.
+    let end = world.ended();
+    assert!(
+        matches!(end, End::Aborted(Reason::Cut { .. }) | End::Reset | End::Finished),
+        "{end:?}"
+    );
+    fetch(world, 2);
+}
+
+fn never_writes(world: &mut World) {
+    let stream = world.open();
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    world.network().shutdown(stream);
+    assert_eq!(world.ended(), End::Idle);
+}
+
+fn half_a_name(world: &mut World) {
+    let stream = world.open();
+    // Silence would end the name: what is half received is a name that goes on, too slowly.
+    for _ in 0..200 {
+        let reset = world.try_send(stream, b"n").is_err()
+            || world.network().receive(stream, &mut [0; 1]).is_err();
+        if reset {
+            assert_eq!(world.ended(), End::Aborted(Reason::HeadTimeout));
+            return;
+        }
+        world.network().wait(stream, Awaited::Read, Duration::from_millis(30));
+    }
+    panic!("a name may take for ever");
+}
+
+/// What fits into the buffers is sent; the rest waits, in vain, and the peer sees no end.
+fn never_reads(world: &mut World) {
+    let stream = world.open();
+    world.send(stream, b"song.mp3\n");
+    let expected = match world.ended() {
+        // The buffers took all of it.
+        End::Finished => Close::Fin,
+        End::Aborted(Reason::Cut { .. }) => Close::Rst,
+        end => panic!("{end:?}"),
+    };
+    assert_eq!(world.receive_all(stream).1, expected);
+}

@@ -1,0 +1,54 @@
+//! The scenarios, a file for each service.
+
+mod echo;
+mod file;
+mod hello;
+
+use std::time::Duration;
+
+use anywire_core::conversation::Limits;
+
+use crate::world::World;
+
+/// A conversation with a service, written once.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Which service.
+    pub service: &'static str,
+    /// What is shown: a phrase.
+    pub name: &'static str,
+    /// What the server puts up with.
+    pub limits: Limits,
+    /// The peer's part. It panics where the server's is wrong.
+    pub run: fn(&mut World),
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    [echo::SCENARIOS, hello::SCENARIOS, file::SCENARIOS].concat()
+}
+
+/// Limits no scenario meets by accident.
+const PATIENT: Limits = limits(30_000);
+
+/// Limits that a scenario waits for, in milliseconds: long enough for a busy machine to be in time, where time is real.
+const fn limits(idle: u64) -> Limits {
+    Limits {
+        idle: Some(Duration::from_millis(idle)),
+        head: Some(Duration::from_millis(idle)),
+        drain: Duration::from_secs(2),
+        drain_len: 1 << 20,
+    }
+}
+
+const SHORT: Limits = limits(700);
+
+/// A scenario of a service, with limits that it does not meet.
+const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World)) -> Scenario {
+    Scenario { service, name, limits: PATIENT, run }
+}
+
+/// A scenario that waits for a limit.
+const fn limited(service: &'static str, name: &'static str, run: fn(&mut World)) -> Scenario {
+    Scenario { service, name, limits: SHORT, run }
+}

@@ -1,0 +1,107 @@
+//! The peer's end of a wire, as Linux's own TCP has it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::network::{Awaited, Handle, Received, Reset};
+
+/// Streams of the system's.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    streams: Vec<Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    socket: Option<TcpStream>,
+    broken: bool,
+}
+
+impl Streams {
+    /// Connects to `addr`, and waits until that is done.
+    pub(super) fn open(&mut self, addr: SocketAddr) -> Handle {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+        let connected = socket.connect_timeout(&addr.into(), Duration::from_secs(30));
+        let socket = TcpStream::from(socket);
+        socket.set_nodelay(true).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        assert!(connected.is_ok(), "cannot connect to {addr}: {connected:?}");
+        self.streams.push(Stream { socket: Some(socket), broken: false });
+        self.streams.len() - 1
+    }
+
+    pub(super) fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
+        self.streams[stream].io(|mut socket| socket.write(bytes)).map(Option::unwrap_or_default)
+    }
+
+    pub(super) fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
+        Ok(match self.streams[stream].io(|mut socket| socket.read(buf))? {
+            Some(0) => Received::End,
+            Some(n) => Received::Bytes(n),
+            None => Received::Nothing,
+        })
+    }
+
+    pub(super) fn shutdown(&mut self, stream: Handle) {
+        if let Some(socket) = &self.streams[stream].socket {
+            // Of a connection that was reset there is nothing to shut down.
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+    }
+
+    pub(super) fn abort(&mut self, stream: Handle) {
+        if let Some(socket) = self.streams[stream].socket.take() {
+            SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+
+    pub(super) fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
+        let Some(socket) = &self.streams[stream].socket else { return true };
+        let flags = match awaited {
+            Awaited::Read => PollFlags::IN,
+            Awaited::Both => PollFlags::IN | PollFlags::OUT,
+        };
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), flags)];
+            match rustix::event::poll(&mut fds, Some(&timeout)) {
+                Ok(0) if Instant::now() < deadline => {}
+                Ok(n) => return n > 0,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("poll: {error}"),
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Does `io` unless it would block. A reset stays one.
+    fn io(
+        &mut self,
+        mut io: impl FnMut(&TcpStream) -> std::io::Result<usize>,
+    ) -> Result<Option<usize>, Reset> {
+        let Some(socket) = self.socket.as_ref().filter(|_| !self.broken) else { return Err(Reset) };
+        loop {
+            match io(socket) {
+                Ok(n) => return Ok(Some(n)),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return Ok(None),
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                        self.broken = true;
+                        return Err(Reset);
+                    }
+                    kind => panic!("{kind:?}: {error}"),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The transports, a file each.
+
+mod linux;
+mod memory;
+mod std_poll;
+
+use anywire_core::checked::Checked;
+use anywire_core::datagram::DatagramService;
+use anywire_core::service::{About, StreamService, Visitor, catalog};
+
+use crate::network::{Network, Setup};
+
+/// A kind of wire with a server on it.
+#[derive(Clone, Copy)]
+pub struct Transport {
+    /// Its column in the matrix.
+    pub name: &'static str,
+    /// The frontend it shows.
+    pub frontend: Frontend,
+    /// Why it cannot be had here, if it cannot.
+    pub missing: fn() -> Option<String>,
+    /// Starts a server.
+    pub start: fn(Setup) -> anyhow::Result<Box<dyn Network>>,
+}
+
+/// Which part of the house a transport shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frontend {
+    /// The core alone.
+    Core,
+    /// The system's sockets.
+    Std,
+    /// smoltcp.
+    Smoltcp,
+}
+
+/// All of them, in the order of the matrix.
+pub fn all() -> Vec<Transport> {
+    vec![memory::TRANSPORT, std_poll::TRANSPORT]
+}
+
+const fn never_missing() -> Option<String> {
+    None
+}
+
+/// A service whose sessions are watched: a breach of the contract, by a session or its driver, is an abort that no
+/// scenario expects.
+#[derive(Clone, Copy)]
+struct Watched<S>(S);
+
+impl<S: StreamService> StreamService for Watched<S> {
+    type Session = Checked<S::Session>;
+    const ABOUT: About = S::ABOUT;
+
+    fn open(&self) -> Self::Session {
+        Checked::new(self.0.open())
+    }
+}
+
+/// Does something with the service of the catalog that has a name.
+trait WithService {
+    fn with<S: StreamService + Send + 'static>(&mut self, service: S);
+}
+
+fn with_service(name: &str, what: &mut impl WithService) {
+    struct Named<'a, W>(&'a str, &'a mut W);
+
+    impl<W: WithService> Visitor for Named<'_, W> {
+        fn stream<S: StreamService + Send + 'static>(&mut self, service: S) {
+            if S::ABOUT.name == self.0 {
+                self.1.with(Watched(service));
+            }
+        }
+
+        fn datagram<D: DatagramService + Send + 'static>(&mut self, _: D) {}
+    }
+
+    catalog(&mut Named(name, what));
+}

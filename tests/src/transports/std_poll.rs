@@ -1,0 +1,137 @@
+//! The std frontend's poll engine, over loopback.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anywire_core::event::{End, Event};
+use anywire_core::service::StreamService;
+use anywire_std::engine::{Link, Observer, Options, Server, Stopper};
+use anywire_std::folder::{FolderOptions, FolderStore};
+
+use super::linux::Streams;
+use super::{Frontend, Transport, WithService, never_missing, with_service};
+use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+use crate::samples;
+
+pub(super) const TRANSPORT: Transport = Transport {
+    name: "std-poll",
+    frontend: Frontend::Std,
+    missing: never_missing,
+    start: |setup| {
+        let server = Running::start(setup, "127.0.0.1:0".parse()?)?;
+        Ok(Box::new(StdPoll { server, streams: Streams::default() }))
+    },
+};
+
+struct StdPoll {
+    server: Running,
+    streams: Streams,
+}
+
+/// A poll engine on a thread of its own, with a folder of its own.
+pub(super) struct Running {
+    pub(super) addr: SocketAddr,
+    ends: Receiver<End>,
+    stopper: Stopper,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+    _dir: tempfile::TempDir,
+}
+
+struct Ends(Mutex<Sender<End>>);
+
+impl Observer for Ends {
+    fn observe(&self, _: &Link, event: Event<'_>) {
+        if let Event::Ended { end, .. } = event {
+            // Whoever has stopped listening does not care.
+            let _ = self.0.lock().unwrap().send(end);
+        }
+    }
+}
+
+struct Bind<'a> {
+    server: &'a mut Server<FolderStore>,
+    addr: SocketAddr,
+    bound: Option<std::io::Result<SocketAddr>>,
+}
+
+impl WithService for Bind<'_> {
+    fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
+        self.bound = Some(self.server.bind_stream(service, self.addr));
+    }
+}
+
+impl Running {
+    pub(super) fn start(setup: Setup, addr: SocketAddr) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let store = FolderStore::open(dir.path(), FolderOptions::default())?;
+        samples::write(dir.path())?;
+        let options =
+            Options { limits: setup.limits, grace: Duration::from_secs(1), ..Options::default() };
+        let (sender, ends) = channel();
+        let mut server = Server::new(options, store, Arc::new(Ends(Mutex::new(sender))))?;
+        let mut bind = Bind { server: &mut server, addr, bound: None };
+        with_service(setup.service, &mut bind);
+        let addr = bind.bound.ok_or_else(|| anyhow::anyhow!("no service {}", setup.service))??;
+        let stopper = server.stopper();
+        let thread = Some(std::thread::spawn(move || server.run()));
+        Ok(Self { addr, ends, stopper, thread, _dir: dir })
+    }
+
+    pub(super) fn ended(&mut self, limit: Duration) -> Option<End> {
+        self.ends.recv_timeout(limit).ok()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            let ran = thread.join();
+            if !std::thread::panicking() {
+                ran.expect("the server panicked").expect("the server failed");
+            }
+        }
+    }
+}
+
+impl Network for StdPoll {
+    fn open(&mut self) -> Handle {
+        self.streams.open(self.server.addr)
+    }
+
+    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
+        self.streams.send(stream, bytes)
+    }
+
+    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
+        self.streams.receive(stream, buf)
+    }
+
+    fn shutdown(&mut self, stream: Handle) {
+        self.streams.shutdown(stream);
+    }
+
+    fn abort(&mut self, stream: Handle) {
+        self.streams.abort(stream);
+    }
+
+    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
+        self.streams.wait(stream, awaited, limit)
+    }
+
+    fn ended(&mut self, limit: Duration) -> Option<End> {
+        self.server.ended(limit)
+    }
+
+    fn mss(&self) -> usize {
+        // Loopback's MTU is 65,536.
+        65_483
+    }
+
+    fn many(&self) -> usize {
+        100
+    }
+}

@@ -1,0 +1,178 @@
+//! The harness: what a scenario calls, over any network, with cuts that it does not choose.
+
+use std::time::Duration;
+
+use anywire_core::event::End;
+
+use crate::network::{Awaited, Handle, Network, Received, Reset};
+
+/// How what a peer sends is cut into pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cuts {
+    /// As the scenario has it.
+    Whole,
+    /// One byte at a time; in more than 64 KiB, the first and the last 2 KiB.
+    Bytes,
+    /// At random places.
+    Random(u64),
+}
+
+impl Cuts {
+    /// Those that every scenario is run with.
+    pub const ALL: [Self; 3] = [Self::Whole, Self::Bytes, Self::Random(0x5eed)];
+
+    /// As it stands in a trial's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Bytes => "bytes",
+            Self::Random(_) => "random",
+        }
+    }
+}
+
+/// How a stream ended for the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// In good order.
+    Fin,
+    /// With a reset.
+    Rst,
+}
+
+/// Nothing may take longer, in the network's own time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A network, and how to cut.
+pub struct World {
+    network: Box<dyn Network>,
+    cuts: Cuts,
+    random: fastrand::Rng,
+    inboxes: Vec<Vec<u8>>,
+}
+
+impl World {
+    /// A harness around `network`.
+    pub fn new(network: Box<dyn Network>, cuts: Cuts) -> Self {
+        let seed = match cuts {
+            Cuts::Random(seed) => seed,
+            _ => 0,
+        };
+        Self { network, cuts, random: fastrand::Rng::with_seed(seed), inboxes: Vec::new() }
+    }
+
+    /// The network itself.
+    pub fn network(&mut self) -> &mut dyn Network {
+        &mut *self.network
+    }
+
+    /// Opens a stream.
+    pub fn open(&mut self) -> Handle {
+        self.network.open()
+    }
+
+    /// How long the next piece is, `sent` of `len` bytes on the way.
+    fn piece(&mut self, sent: usize, len: usize) -> usize {
+        const EDGE: usize = 2048;
+        let left = len - sent;
+        match self.cuts {
+            Cuts::Whole => left,
+            Cuts::Bytes if len <= 64 << 10 || sent < EDGE || left <= EDGE => left.min(1),
+            Cuts::Bytes => left - EDGE,
+            Cuts::Random(_) => {
+                let most = if self.random.bool() { 16 } else { 8192 };
+                left.min(self.random.usize(1..=most))
+            }
+        }
+    }
+
+    /// Sends `bytes`, and keeps what comes back meanwhile for [`receive`](Self::receive).
+    pub fn try_send(&mut self, stream: Handle, bytes: &[u8]) -> Result<(), Reset> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let mut piece = self.piece(sent, bytes.len());
+            while piece > 0 {
+                let n = self.network.send(stream, &bytes[sent..sent + piece])?;
+                (sent, piece) = (sent + n, piece - n);
+                let closed = self.receive_some(stream)?;
+                if n == 0 {
+                    assert!(!closed, "the server ended the stream after {sent} bytes");
+                    let moved = self.network.wait(stream, Awaited::Both, PATIENCE);
+                    assert!(
+                        moved,
+                        "the server takes no more after {sent} of {} bytes",
+                        bytes.len()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, on a stream that must bear it.
+    pub fn send(&mut self, stream: Handle, bytes: &[u8]) {
+        self.try_send(stream, bytes).expect("the stream was reset");
+    }
+
+    /// Receives what is there, and says whether the stream has ended.
+    fn receive_some(&mut self, stream: Handle) -> Result<bool, Reset> {
+        let mut buf = [0; 16 << 10];
+        loop {
+            match self.network.receive(stream, &mut buf)? {
+                Received::Bytes(n) => self.inbox(stream).extend_from_slice(&buf[..n]),
+                Received::Nothing => return Ok(false),
+                Received::End => return Ok(true),
+            }
+        }
+    }
+
+    /// What was received on a stream, and not looked at yet.
+    fn inbox(&mut self, stream: Handle) -> &mut Vec<u8> {
+        if self.inboxes.len() <= stream {
+            self.inboxes.resize_with(stream + 1, Vec::new);
+        }
+        &mut self.inboxes[stream]
+    }
+
+    /// Receives `len` bytes.
+    pub fn receive(&mut self, stream: Handle, len: usize) -> Vec<u8> {
+        while self.inbox(stream).len() < len {
+            let closed = self.receive_some(stream).expect("the stream was reset");
+            let got = self.inbox(stream).len();
+            if got < len {
+                assert!(!closed, "the stream ended after {got} of {len} bytes");
+                let moved = self.network.wait(stream, Awaited::Read, PATIENCE);
+                assert!(moved, "no more came after {got} of {len} bytes");
+            }
+        }
+        self.inbox(stream).drain(..len).collect()
+    }
+
+    /// Receives to the end of the stream.
+    pub fn receive_all(&mut self, stream: Handle) -> (Vec<u8>, Close) {
+        let close = loop {
+            match self.receive_some(stream) {
+                Ok(true) => break Close::Fin,
+                Err(Reset) => break Close::Rst,
+                Ok(false) => {}
+            }
+            let moved = self.network.wait(stream, Awaited::Read, PATIENCE);
+            assert!(moved, "no end came after {} bytes", self.inbox(stream).len());
+        };
+        (std::mem::take(self.inbox(stream)), close)
+    }
+
+    /// Sends `bytes`, ends, and receives to the end.
+    pub fn exchange(&mut self, stream: Handle, bytes: &[u8]) -> (Vec<u8>, Close) {
+        if self.try_send(stream, bytes).is_err() {
+            return (std::mem::take(self.inbox(stream)), Close::Rst);
+        }
+        self.network.shutdown(stream);
+        self.receive_all(stream)
+    }
+
+    /// How the next connection ended, as the server tells it.
+    pub fn ended(&mut self) -> End {
+        self.network.ended(PATIENCE).expect("the server did not say how a connection ended")
+    }
+}
