@@ -27,7 +27,14 @@ pub(super) fn run<N: Network>(options: N::Options, args: Connect) -> Result<(), 
     };
     // A person need not press Ctrl-D when the peer has gone; what is piped in is sent to its end.
     let person = input.from.is_some() && stdin.is_terminal();
-    let mut talk = Talk { wire, input, shut: false, peer_ended: false, output: Output::stdout() };
+    let mut talk = Talk {
+        wire,
+        input,
+        shut: false,
+        peer_ended: false,
+        received: vec![0; PIECE],
+        output: Output::stdout(),
+    };
     let server = format!("{} port {}", args.host, args.port);
     while !talk.is_over() {
         if talk.peer_ended && person {
@@ -52,6 +59,7 @@ struct Talk<'i, W> {
     shut: bool,
     /// The peer's side has.
     peer_ended: bool,
+    received: Vec<u8>,
     output: Output,
 }
 
@@ -107,13 +115,13 @@ impl<W: HostWire> Talk<'_, W> {
     }
 
     fn receive(&mut self) -> Result<(), Broken> {
-        let mut piece = vec![0; PIECE];
-        let len = self.wire.read(&mut piece).map_err(|error| Broken::Wire(in_words(&error)))?;
+        let len =
+            self.wire.read(&mut self.received).map_err(|error| Broken::Wire(in_words(&error)))?;
         if len == 0 {
             self.peer_ended = true;
             self.output.end_stream();
         }
-        self.output.stream(piece.get(..len).unwrap_or_default());
+        self.output.stream(self.received.get(..len).unwrap_or_default());
         self.output.check().map_err(Broken::Output)
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: one piece of code for every [`Network`](network::Network) it runs on.
+//! The command line: one piece of code for every [`Network`] it runs on.
 //!
 //! `anywire` is `main::<System>()`; a program on another network is `main` with its own type.
 

@@ -76,9 +76,19 @@ pub trait Network: Sized {
         plan: Plan,
     ) -> anyhow::Result<Self::Server>;
 
-    /// Whether `addr` could be bound. Asked when there can be no server for another reason, so that all problems are
-    /// told at once.
-    fn check(options: &Self::Options, addr: SocketAddr, protocol: Protocol) -> io::Result<()> {
+    /// Whether the network could be opened. This and [`check_address`](Self::check_address) are asked only when there can be no
+    /// server for another reason, so that all problems are told at once.
+    fn check(options: &Self::Options) -> anyhow::Result<()> {
+        let _ = options;
+        Ok(())
+    }
+
+    /// Whether `addr` could be bound.
+    fn check_address(
+        options: &Self::Options,
+        addr: SocketAddr,
+        protocol: Protocol,
+    ) -> io::Result<()> {
         let _ = (options, addr, protocol);
         Ok(())
     }

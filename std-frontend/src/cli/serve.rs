@@ -170,15 +170,18 @@ fn bind_all(server: &mut impl Server, places: &[Place]) -> Result<Vec<Bound>, Ve
     if problems.is_empty() { Ok(bound) } else { Err(problems) }
 }
 
-/// What would be wrong with each place.
+/// What would be wrong with the network, or with each place.
 fn check<N: Network>(options: &N::Options, places: &[Place]) -> Vec<anyhow::Error> {
+    if let Err(problem) = N::check(options) {
+        return vec![problem];
+    }
     let each = places
         .iter()
         .flat_map(|place| place.listed.protocols.iter().map(move |protocol| (place, *protocol)));
     let mut problems = Vec::new();
     for (place, protocol) in each {
         let addr = place.host.at(place.port);
-        if let Err(error) = N::check(options, addr, protocol) {
+        if let Err(error) = N::check_address(options, addr, protocol) {
             problems.push(problem(place, addr, &error));
         }
     }

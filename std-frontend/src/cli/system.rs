@@ -113,7 +113,7 @@ impl Network for System {
         Server::new(options, plan.store, plan.observer).context("cannot begin to serve")
     }
 
-    fn check(_: &NoOptions, addr: SocketAddr, protocol: Protocol) -> io::Result<()> {
+    fn check_address(_: &NoOptions, addr: SocketAddr, protocol: Protocol) -> io::Result<()> {
         hold(addr, protocol).map(drop)
     }
 }
