@@ -1,7 +1,9 @@
 //! Runs the program, and peers for it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
@@ -151,4 +153,12 @@ pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     all
+}
+
+/// A standard output that nobody reads any more. (Of a pipe another test's child may hold the reading end until it has
+/// become another program.)
+pub(crate) fn unread() -> OwnedFd {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.shutdown(Shutdown::Both).unwrap();
+    theirs.into()
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -101,9 +103,11 @@ fn quiet_says_nothing_and_verbose_says_who_connects() {
 #[test]
 fn all_problems_are_told_at_once_each_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let (stream, datagram) =
-        (taken.local_addr().unwrap().port(), datagrams.local_addr().unwrap().port());
+    let stream = taken.local_addr().unwrap().port();
+    // Taken for datagrams, and free for streams: any other port may be some old connection's.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let datagrams = UdpSocket::bind(free).unwrap();
+    let datagram = datagrams.local_addr().unwrap().port();
     let services =
         [format!("hello={stream}"), format!("echo={datagram}"), "file=192.0.2.1:0".to_owned()];
     let folder = tempfile::tempdir().unwrap();
@@ -198,15 +202,19 @@ fn once_is_one_conversation() {
 #[test]
 fn a_server_goes_on_when_nobody_reads_its_transcript() {
     let folder = tempfile::tempdir().unwrap();
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = UnixStream::pair().unwrap();
     let mut command = anywire(&["serve", "hello=0", "--transcript", "--dir"]);
-    let mut child =
-        command.arg(folder.path()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .arg(folder.path())
+        .stdout(OwnedFd::from(writer))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(command);
     let mut reader = std::io::BufReader::new(reader);
     let mut line = String::new();
     std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
-    drop(reader);
+    reader.get_ref().shutdown(Shutdown::Both).unwrap();
     let addr = line.trim_end().rsplit(' ').next().unwrap().to_owned();
     for _ in 0..3 {
         let mut stream = std::net::TcpStream::connect(&addr).unwrap();
