@@ -112,12 +112,7 @@ impl<S: Session> Open<S> {
                 }
                 Want::Send { left } => self.send(socket, means, left),
                 Want::Receive { left } => self.receive(socket, means, left),
-                Want::Shutdown => {
-                    socket.close();
-                    self.shut = true;
-                    self.conversation.shut(means.now);
-                    true
-                }
+                Want::Shutdown => self.shutdown(socket, means.now),
                 Want::Drain => self.drain(socket, means.limits),
                 Want::Close => return Course::Closed,
                 Want::Abort(_) => return Course::Aborted,
@@ -214,6 +209,21 @@ impl<S: Session> Open<S> {
             let sent = socket.send_slice(put).unwrap_or(0);
             debug_assert!(sent == used.put, "room is what the ring has free");
         }
+    }
+
+    /// Ends our side of the stream.
+    ///
+    /// If the peer's has ended already, only when the send ring is empty: in LAST-ACK smoltcp 0.14 drops what acknowledges
+    /// nothing new, and with it the window update of a peer whose window was full. The rest of the ring would then wait
+    /// for a window probe, a second later.
+    fn shutdown(&mut self, socket: &mut Socket<'_>, now: Instant) -> bool {
+        if socket.state() == State::CloseWait && socket.send_queue() > 0 {
+            return false;
+        }
+        socket.close();
+        self.shut = true;
+        self.conversation.shut(now);
+        true
     }
 
     /// Moves the next piece of the open file into the send ring.

@@ -37,13 +37,13 @@ pub struct Reset;
 pub enum Awaited {
     /// Input, an end, or a reset.
     Read,
-    /// Room for output, input, an end, or a reset.
+    /// Room for output, or a reset.
+    Write,
+    /// Any of these.
     Both,
 }
 
 /// A server on a wire, and the peer's end of that wire. Nothing here blocks but the two waits.
-///
-/// When it is dropped, the server is stopped, and must have kept the contract until then.
 pub trait Network {
     /// Opens a stream to the server.
     fn open(&mut self) -> Handle;

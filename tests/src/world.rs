@@ -44,16 +44,16 @@ pub enum Close {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A network, and how to cut.
-pub struct World {
-    network: Box<dyn Network>,
+pub struct World<'n> {
+    network: &'n mut dyn Network,
     cuts: Cuts,
     random: fastrand::Rng,
     inboxes: Vec<Vec<u8>>,
 }
 
-impl World {
+impl<'n> World<'n> {
     /// A harness around `network`.
-    pub fn new(network: Box<dyn Network>, cuts: Cuts) -> Self {
+    pub fn new(network: &'n mut dyn Network, cuts: Cuts) -> Self {
         let seed = match cuts {
             Cuts::Random(seed) => seed,
             _ => 0,
@@ -63,7 +63,7 @@ impl World {
 
     /// The network itself.
     pub fn network(&mut self) -> &mut dyn Network {
-        &mut *self.network
+        self.network
     }
 
     /// Opens a stream.

@@ -82,8 +82,7 @@ fn trial(
 
 fn run(scenario: Scenario, transport: Transport, cuts: Cuts) -> Result<(), Failed> {
     let setup = Setup { service: scenario.service, limits: scenario.limits };
-    let network = (transport.start)(setup)?;
-    (scenario.run)(&mut World::new(network, cuts));
+    (transport.with)(setup, &mut |network| (scenario.run)(&mut World::new(network, cuts)))?;
     Ok(())
 }
 

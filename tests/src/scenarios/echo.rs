@@ -6,7 +6,7 @@ use anywire_core::event::End;
 use anywire_core::session::Reason;
 
 use super::{Scenario, limited, scenario};
-use crate::network::{Awaited, Handle};
+use crate::network::Awaited;
 use crate::samples;
 use crate::world::{Close, World};
 
@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// `len` bytes, then the end: they come back, then the end.
-fn come_back(world: &mut World, len: usize) {
+fn come_back(world: &mut World<'_>, len: usize) {
     let stream = world.open();
     let sent = samples::bytes(len);
     let (got, close) = world.exchange(stream, &sent);
@@ -46,7 +46,7 @@ fn come_back(world: &mut World, len: usize) {
     assert_eq!(world.ended(), End::Finished);
 }
 
-fn many_at_once(world: &mut World) {
+fn many_at_once(world: &mut World<'_>) {
     let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
     for round in 0..2 {
         for &stream in &streams {
@@ -64,14 +64,14 @@ fn many_at_once(world: &mut World) {
     }
 }
 
-fn abort_at_once(world: &mut World) {
+fn abort_at_once(world: &mut World<'_>) {
     let stream = world.open();
     world.network().abort(stream);
     // A connection that was gone before it was accepted is no connection.
     come_back_after(world);
 }
 
-fn abort_in_the_middle(world: &mut World) {
+fn abort_in_the_middle(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"x");
     assert_eq!(world.receive(stream, 1), b"x");
@@ -81,7 +81,7 @@ fn abort_in_the_middle(world: &mut World) {
 }
 
 /// The server goes on after a connection that may or may not have been one.
-fn come_back_after(world: &mut World) {
+fn come_back_after(world: &mut World<'_>) {
     let stream = world.open();
     let (got, close) = world.exchange(stream, b"still there?");
     assert_eq!((got.as_slice(), close), (&b"still there?"[..], Close::Fin));
@@ -90,7 +90,7 @@ fn come_back_after(world: &mut World) {
     }
 }
 
-fn never_writes(world: &mut World) {
+fn never_writes(world: &mut World<'_>) {
     let stream = world.open();
     assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
     world.network().shutdown(stream);
@@ -98,16 +98,15 @@ fn never_writes(world: &mut World) {
 }
 
 /// It is read from until the buffers are full, and no further; others keep their pace; in the end it is aborted.
-fn never_reads(world: &mut World) {
+fn never_reads(world: &mut World<'_>) {
     let stream = world.open();
     let piece = samples::bytes(64 << 10);
     let mut sent = 0;
     loop {
         match world.network().send(stream, &piece) {
             Ok(0) => {
-                let quiet = Duration::from_millis(200);
-                // Readable it is all the time: only room counts.
-                if !room_within(world, stream, quiet) {
+                let quiet = Duration::from_millis(300);
+                if !world.network().wait(stream, Awaited::Write, quiet) {
                     break;
                 }
             }
@@ -126,17 +125,4 @@ fn never_reads(world: &mut World) {
     let mut ends = [world.ended(), world.ended()];
     ends.sort_by_key(|end| *end == End::Finished);
     assert_eq!(ends, [End::Aborted(Reason::Idle), End::Finished]);
-}
-
-/// Whether the stream takes one more byte within `quiet`.
-fn room_within(world: &mut World, stream: Handle, quiet: Duration) -> bool {
-    for _ in 0..10 {
-        world.network().wait(stream, Awaited::Both, quiet / 10);
-        match world.network().send(stream, b"x") {
-            Ok(0) => {}
-            Ok(_) => return true,
-            Err(_) => return false,
-        }
-    }
-    false
 }

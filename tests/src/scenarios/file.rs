@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// Our client's way: the name, then the end.
-fn fetch(world: &mut World, which: usize) {
+fn fetch(world: &mut World<'_>, which: usize) {
     let (name, len) = samples::FILES[which];
     let stream = world.open();
     let (got, close) = world.exchange(stream, name.as_bytes());
@@ -56,7 +56,7 @@ fn fetch(world: &mut World, which: usize) {
 }
 
 /// The lab's way: the name, and the stream stays open.
-fn named(world: &mut World, line: &[u8]) {
+fn named(world: &mut World<'_>, line: &[u8]) {
     let stream = world.open();
     world.send(stream, line);
     let (got, close) = world.receive_all(stream);
@@ -67,7 +67,7 @@ fn named(world: &mut World, line: &[u8]) {
 }
 
 /// A reset, and not a byte: never an end, which would say that the file is empty.
-fn refused(world: &mut World, name: &[u8], why: Refusal) {
+fn refused(world: &mut World<'_>, name: &[u8], why: Refusal) {
     let stream = world.open();
     let (got, close) = world.exchange(stream, name);
     assert_eq!((got.len(), close), (0, Close::Rst));
@@ -75,7 +75,7 @@ fn refused(world: &mut World, name: &[u8], why: Refusal) {
 }
 
 /// What is in the folder, and is not a file of it. A store without links has no such names at all.
-fn not_files(world: &mut World) {
+fn not_files(world: &mut World<'_>) {
     for name in ["outside", "inside", "folder"] {
         let stream = world.open();
         let (got, close) = world.exchange(stream, name.as_bytes());
@@ -86,7 +86,7 @@ fn not_files(world: &mut World) {
     }
 }
 
-fn many_at_once(world: &mut World) {
+fn many_at_once(world: &mut World<'_>) {
     let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
     for &stream in &streams {
         world.send(stream, b"photo.jpg");
@@ -100,7 +100,7 @@ fn many_at_once(world: &mut World) {
     }
 }
 
-fn abort_in_the_middle(world: &mut World) {
+fn abort_in_the_middle(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"song.mp3\n");
     world.receive(stream, 1);
@@ -114,14 +114,14 @@ fn abort_in_the_middle(world: &mut World) {
     fetch(world, 2);
 }
 
-fn never_writes(world: &mut World) {
+fn never_writes(world: &mut World<'_>) {
     let stream = world.open();
     assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
     world.network().shutdown(stream);
     assert_eq!(world.ended(), End::Idle);
 }
 
-fn half_a_name(world: &mut World) {
+fn half_a_name(world: &mut World<'_>) {
     let stream = world.open();
     // Silence would end the name: what is half received is a name that goes on, too slowly.
     for _ in 0..200 {
@@ -137,7 +137,7 @@ fn half_a_name(world: &mut World) {
 }
 
 /// What fits into the buffers is sent; the rest waits, in vain, and the peer sees no end.
-fn never_reads(world: &mut World) {
+fn never_reads(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"song.mp3\n");
     let expected = match world.ended() {

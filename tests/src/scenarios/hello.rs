@@ -36,7 +36,7 @@ fn said(mut replies: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `text`, then the end: it is said back, in as many replies as there were messages, then the end.
-fn come_back(world: &mut World, text: &[u8]) {
+fn come_back(world: &mut World<'_>, text: &[u8]) {
     let stream = world.open();
     let (got, close) = world.exchange(stream, text);
     assert_eq!(said(&got).as_deref(), Some(text), "{}", got.escape_ascii());
@@ -44,7 +44,7 @@ fn come_back(world: &mut World, text: &[u8]) {
     assert_eq!(world.ended(), End::Finished);
 }
 
-fn lab(world: &mut World) {
+fn lab(world: &mut World<'_>) {
     let stream = world.open();
     // One byte is one message, however it is cut.
     world.send(stream, b"A");
@@ -55,12 +55,12 @@ fn lab(world: &mut World) {
     assert_eq!(world.ended(), End::Finished);
 }
 
-fn every_byte(world: &mut World) {
+fn every_byte(world: &mut World<'_>) {
     let all: Vec<u8> = (0..=255).collect();
     come_back(world, &all);
 }
 
-fn three(world: &mut World) {
+fn three(world: &mut World<'_>) {
     let stream = world.open();
     for text in ["one", "two", "three"] {
         world.send(stream, text.as_bytes());
@@ -74,7 +74,7 @@ fn three(world: &mut World) {
     assert_eq!(world.ended(), End::Finished);
 }
 
-fn many_at_once(world: &mut World) {
+fn many_at_once(world: &mut World<'_>) {
     let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
     for &stream in &streams {
         world.send(stream, b"A");
@@ -89,7 +89,7 @@ fn many_at_once(world: &mut World) {
     }
 }
 
-fn abort(world: &mut World) {
+fn abort(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"x");
     world.network().abort(stream);
@@ -99,7 +99,7 @@ fn abort(world: &mut World) {
     assert_eq!(close, Close::Fin);
 }
 
-fn never_writes(world: &mut World) {
+fn never_writes(world: &mut World<'_>) {
     let stream = world.open();
     assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
     world.network().shutdown(stream);

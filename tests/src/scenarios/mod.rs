@@ -20,7 +20,7 @@ pub struct Scenario {
     /// What the server puts up with.
     pub limits: Limits,
     /// The peer's part. It panics where the server's is wrong.
-    pub run: fn(&mut World),
+    pub run: fn(&mut World<'_>),
 }
 
 /// All of them.
@@ -44,11 +44,11 @@ const fn limits(idle: u64) -> Limits {
 const SHORT: Limits = limits(700);
 
 /// A scenario of a service, with limits that it does not meet.
-const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World)) -> Scenario {
+const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
     Scenario { service, name, limits: PATIENT, run }
 }
 
 /// A scenario that waits for a limit.
-const fn limited(service: &'static str, name: &'static str, run: fn(&mut World)) -> Scenario {
+const fn limited(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
     Scenario { service, name, limits: SHORT, run }
 }

@@ -64,6 +64,7 @@ impl Streams {
         let Some(socket) = &self.streams[stream].socket else { return true };
         let flags = match awaited {
             Awaited::Read => PollFlags::IN,
+            Awaited::Write => PollFlags::OUT,
             Awaited::Both => PollFlags::IN | PollFlags::OUT,
         };
         let deadline = Instant::now() + limit;

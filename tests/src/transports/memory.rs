@@ -9,22 +9,21 @@ use anywire_core::blocking::{Buffers, Interest, Ready, Wire, converse};
 use anywire_core::conversation::Limits;
 use anywire_core::event::{End, Event, Host};
 use anywire_core::instant::{Instant, earliest};
-use anywire_core::name::FileName;
-use anywire_core::ram::{RamFile, RamStore};
-use anywire_core::request::Refusal;
 use anywire_core::service::StreamService;
-use anywire_core::store::Store;
 use embedded_io::ErrorKind;
 
+use super::store::SharedStore;
 use super::{Frontend, Transport, WithService, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
-use crate::samples;
 
 pub(super) const TRANSPORT: Transport = Transport {
     name: "memory",
     frontend: Frontend::Core,
     missing: never_missing,
-    start: |setup| Ok(Box::new(Memory::new(setup))),
+    with: |setup, peer| {
+        peer(&mut Memory::new(setup));
+        Ok(())
+    },
 };
 
 /// So many bytes fit into one direction of a pipe.
@@ -74,7 +73,8 @@ impl Pipe {
 
     fn peer_ready(&self, awaited: Awaited) -> bool {
         let read = self.reset || self.server_ended || !self.to_peer.is_empty();
-        read || (awaited == Awaited::Both && self.to_server.len() < PIPE)
+        let write = self.reset || self.to_server.len() < PIPE;
+        (read && awaited != Awaited::Write) || (write && awaited != Awaited::Read)
     }
 
     /// Whether the server can go no further by itself.
@@ -351,55 +351,5 @@ impl Wire for ServerEnd {
             pipe.reset = true;
             pipe.to_peer.clear();
         });
-    }
-}
-
-/// One store in RAM, with the samples in it, for all servers.
-struct SharedStore;
-
-/// The samples, and room for as many readers as there may be: reading takes none.
-static STORE: Mutex<RamStore<{ samples::FILES.len() }, { samples::LONGEST }>> =
-    Mutex::new(RamStore::new());
-
-impl SharedStore {
-    fn with<R>(
-        act: impl FnOnce(&mut RamStore<{ samples::FILES.len() }, { samples::LONGEST }>) -> R,
-    ) -> R {
-        let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
-        if store.is_empty() {
-            for (name, len) in samples::FILES {
-                let name = FileName::new(name.as_bytes()).expect("a sample has a good name");
-                store.put(name, &samples::bytes(len)).expect("the samples fit");
-            }
-        }
-        act(&mut store)
-    }
-}
-
-impl Store for SharedStore {
-    type File = RamFile;
-
-    fn open(&mut self, name: FileName<'_>) -> Result<(RamFile, u64), Refusal> {
-        Self::with(|store| store.open(name))
-    }
-
-    fn create(&mut self, name: FileName<'_>) -> Result<RamFile, Refusal> {
-        Self::with(|store| store.create(name))
-    }
-
-    fn read(&mut self, file: &mut RamFile, buf: &mut [u8]) -> Result<usize, Refusal> {
-        Self::with(|store| store.read(file, buf))
-    }
-
-    fn write(&mut self, file: &mut RamFile, bytes: &[u8]) -> Result<usize, Refusal> {
-        Self::with(|store| store.write(file, bytes))
-    }
-
-    fn commit(&mut self, file: RamFile) -> Result<(), Refusal> {
-        Self::with(|store| store.commit(file))
-    }
-
-    fn close(&mut self, file: RamFile) {
-        Self::with(|store| store.close(file));
     }
 }

@@ -2,7 +2,9 @@
 
 mod linux;
 mod memory;
+mod sim;
 mod std_poll;
+mod store;
 
 use anywire_core::checked::Checked;
 use anywire_core::datagram::DatagramService;
@@ -19,9 +21,12 @@ pub struct Transport {
     pub frontend: Frontend,
     /// Why it cannot be had here, if it cannot.
     pub missing: fn() -> Option<String>,
-    /// Starts a server.
-    pub start: fn(Setup) -> anyhow::Result<Box<dyn Network>>,
+    /// Starts a server, lets a peer do what it likes, and stops the server.
+    pub with: fn(Setup, Peer<'_>) -> anyhow::Result<()>,
 }
+
+/// What a peer does on a network.
+pub type Peer<'p> = &'p mut (dyn FnMut(&mut dyn Network) + Send);
 
 /// Which part of the house a transport shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +41,7 @@ pub enum Frontend {
 
 /// All of them, in the order of the matrix.
 pub fn all() -> Vec<Transport> {
-    vec![memory::TRANSPORT, std_poll::TRANSPORT]
+    vec![memory::TRANSPORT, std_poll::TRANSPORT, sim::TRANSPORT]
 }
 
 const fn never_missing() -> Option<String> {

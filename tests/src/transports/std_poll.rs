@@ -20,9 +20,10 @@ pub(super) const TRANSPORT: Transport = Transport {
     name: "std-poll",
     frontend: Frontend::Std,
     missing: never_missing,
-    start: |setup| {
+    with: |setup, peer| {
         let server = Running::start(setup, "127.0.0.1:0".parse()?)?;
-        Ok(Box::new(StdPoll { server, streams: Streams::default() }))
+        peer(&mut StdPoll { server, streams: Streams::default() });
+        Ok(())
     },
 };
 

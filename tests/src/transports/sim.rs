@@ -1,0 +1,186 @@
+//! The smoltcp frontend on both ends of a simulated wire: real frames, a virtual clock.
+
+use std::collections::VecDeque;
+use std::task::Poll;
+use std::time::Duration;
+
+use anywire_core::event::{End, Event};
+use anywire_core::ram::RamFile;
+use anywire_core::service::StreamService;
+use anywire_smoltcp::endpoint::Endpoint;
+use anywire_smoltcp::observer::{Connection, Observer};
+use anywire_smoltcp::pool::{self, Pool, Settings, Slot};
+use anywire_smoltcp::sim::{self, Client, Net, Node, Packet, Side, Wire};
+use anywire_smoltcp::stack::{self, Stack};
+use anywire_smoltcp::stream::Stream;
+use smoltcp::iface::SocketStorage;
+
+use super::store::SharedStore;
+use super::{Frontend, Peer, Transport, WithService, never_missing, with_service};
+use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+
+pub(super) const TRANSPORT: Transport = Transport {
+    name: "sim",
+    frontend: Frontend::Smoltcp,
+    missing: never_missing,
+    with: |setup, peer| {
+        let mut run = Run { setup, peer, ran: None };
+        with_service(setup.service, &mut run);
+        run.ran.unwrap_or_else(|| Err(anyhow::anyhow!("no service {}", setup.service)))
+    },
+};
+
+/// Sockets of the server's pool.
+const SOCKETS: usize = 64;
+
+/// Streams that a peer may open.
+const STREAMS: usize = 128;
+
+/// Each ring, in bytes.
+const RING: usize = 16 << 10;
+
+struct Run<'p> {
+    setup: Setup,
+    peer: Peer<'p>,
+    ran: Option<anyhow::Result<()>>,
+}
+
+impl WithService for Run<'_> {
+    fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
+        // An interface has its reassembly buffers in itself: more than a test's stack holds.
+        let thread = std::thread::Builder::new().stack_size(64 << 20);
+        let (setup, peer) = (self.setup, &mut *self.peer);
+        self.ran = Some(std::thread::scope(|scope| {
+            let ran = thread.spawn_scoped(scope, move || run(setup, service, peer))?.join();
+            ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        }));
+    }
+}
+
+fn run<S: StreamService>(setup: Setup, service: S, peer: Peer<'_>) -> anyhow::Result<()> {
+    let (mut to_b, mut to_a) = (vec![Packet::EMPTY; 256], vec![Packet::EMPTY; 256]);
+    let mut wire = Wire::new(&mut to_b, &mut to_a);
+    let [mut server, mut client] = [Side::A, Side::B].map(|side| sim::interface(&mut wire, side));
+
+    let mut sockets: Vec<_> = (0..SOCKETS).map(|_| SocketStorage::EMPTY).collect();
+    let (mut output, mut hold) = (vec![0; RING], vec![0; RING]);
+    let memory = stack::Memory {
+        sockets: &mut sockets,
+        output: &mut output,
+        hold: &mut hold,
+        backlog: &mut [],
+    };
+    let mut server = Stack::new(&mut server, memory);
+    let mut slots: Vec<Slot<S::Session, RamFile>> = Vec::new();
+    slots.resize_with(SOCKETS, || Slot::EMPTY);
+    let mut rings = vec![0; SOCKETS * 2 * RING];
+    let memory =
+        pool::Memory { slots: &mut slots, rings: &mut rings, receive_len: RING, send_len: RING };
+    let settings = Settings { limits: setup.limits, ..Settings::default() };
+    let mut pool = Pool::new(&mut server, service, S::ABOUT.port, memory, settings)?;
+    let mut endpoints = [&mut pool as &mut dyn Endpoint<SharedStore>];
+    let server = Node::new(server, &mut endpoints, SharedStore, Ends::default());
+
+    let mut sockets: Vec<_> = (0..STREAMS).map(|_| SocketStorage::EMPTY).collect();
+    let memory =
+        stack::Memory { sockets: &mut sockets, output: &mut [], hold: &mut [], backlog: &mut [] };
+    let mut client = Stack::new(&mut client, memory);
+    let mut rings = vec![0; STREAMS * 2 * RING];
+    let mut free = Vec::new();
+    for rings in rings.chunks_exact_mut(2 * RING) {
+        let (receive, send) = rings.split_at_mut(RING);
+        free.extend(Stream::new(&mut client, receive, send));
+    }
+
+    let net = Net::new(server, Node::client(client), wire);
+    peer(&mut Sim { net, port: S::ABOUT.port, free, streams: Vec::new() });
+    Ok(())
+}
+
+#[derive(Default)]
+struct Ends(VecDeque<End>);
+
+impl Observer for Ends {
+    fn observe(&mut self, _: &Connection, event: Event<'_>) {
+        if let Event::Ended { end, .. } = event {
+            self.0.push_back(end);
+        }
+    }
+}
+
+type Server<'n, 'a, 'e> = Node<'n, 'a, SharedStore, Ends, &'n mut (dyn Endpoint<SharedStore> + 'e)>;
+
+struct Sim<'w, 'n, 'a, 'e> {
+    net: Net<'w, Server<'n, 'a, 'e>, Client<'a>>,
+    port: u16,
+    free: Vec<Stream>,
+    streams: Vec<Stream>,
+}
+
+impl Network for Sim<'_, '_, '_, '_> {
+    fn open(&mut self) -> Handle {
+        let mut stream = self.free.pop().expect("a peer opens fewer streams");
+        let server = sim::address(Side::A, self.port);
+        stream.connect(&mut self.net.b.stack, server, 0).expect("an address to connect to");
+        let connected =
+            |net: &mut Net<'_, _, Client<'_>>| stream.connected(&mut net.b.stack).is_ready();
+        assert!(
+            self.net.run_until(Duration::from_secs(60), connected),
+            "the server does not answer"
+        );
+        self.streams.push(stream);
+        self.streams.len() - 1
+    }
+
+    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
+        let written = self.streams[stream].write(&mut self.net.b.stack, bytes);
+        // Each piece leaves as it was cut.
+        self.net.poll();
+        match written {
+            Poll::Ready(Ok(n)) => Ok(n),
+            Poll::Ready(Err(_)) => Err(Reset),
+            Poll::Pending => Ok(0),
+        }
+    }
+
+    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
+        match self.streams[stream].read(&mut self.net.b.stack, buf) {
+            Poll::Ready(Ok(0)) => Ok(Received::End),
+            Poll::Ready(Ok(n)) => Ok(Received::Bytes(n)),
+            Poll::Ready(Err(_)) => Err(Reset),
+            Poll::Pending => Ok(Received::Nothing),
+        }
+    }
+
+    fn shutdown(&mut self, stream: Handle) {
+        self.streams[stream].shutdown(&mut self.net.b.stack);
+        self.net.poll();
+    }
+
+    fn abort(&mut self, stream: Handle) {
+        self.streams[stream].abort(&mut self.net.b.stack);
+        self.net.poll();
+    }
+
+    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
+        let stream = &mut self.streams[stream];
+        self.net.run_until(limit, |net| {
+            let stack = &mut net.b.stack;
+            (awaited != Awaited::Write && stream.readable(stack).is_ready())
+                || (awaited != Awaited::Read && stream.writable(stack).is_ready())
+        })
+    }
+
+    fn ended(&mut self, limit: Duration) -> Option<End> {
+        let mut end = None;
+        self.net.run_until(limit, |net| {
+            end = net.a.observer.0.pop_front();
+            end.is_some()
+        });
+        end
+    }
+
+    fn many(&self) -> usize {
+        50
+    }
+}

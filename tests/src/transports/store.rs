@@ -1,0 +1,61 @@
+//! The samples, in RAM.
+
+use std::sync::{Mutex, PoisonError};
+
+use anywire_core::name::FileName;
+use anywire_core::ram::{RamFile, RamStore};
+use anywire_core::request::Refusal;
+use anywire_core::store::Store;
+
+use crate::samples;
+
+/// One store in RAM, with the samples in it, for all servers.
+#[derive(Debug)]
+pub(super) struct SharedStore;
+
+/// The samples, and room for as many readers as there may be: reading takes none.
+static STORE: Mutex<RamStore<{ samples::FILES.len() }, { samples::LONGEST }>> =
+    Mutex::new(RamStore::new());
+
+impl SharedStore {
+    fn with<R>(
+        act: impl FnOnce(&mut RamStore<{ samples::FILES.len() }, { samples::LONGEST }>) -> R,
+    ) -> R {
+        let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
+        if store.is_empty() {
+            for (name, len) in samples::FILES {
+                let name = FileName::new(name.as_bytes()).expect("a sample has a good name");
+                store.put(name, &samples::bytes(len)).expect("the samples fit");
+            }
+        }
+        act(&mut store)
+    }
+}
+
+impl Store for SharedStore {
+    type File = RamFile;
+
+    fn open(&mut self, name: FileName<'_>) -> Result<(RamFile, u64), Refusal> {
+        Self::with(|store| store.open(name))
+    }
+
+    fn create(&mut self, name: FileName<'_>) -> Result<RamFile, Refusal> {
+        Self::with(|store| store.create(name))
+    }
+
+    fn read(&mut self, file: &mut RamFile, buf: &mut [u8]) -> Result<usize, Refusal> {
+        Self::with(|store| store.read(file, buf))
+    }
+
+    fn write(&mut self, file: &mut RamFile, bytes: &[u8]) -> Result<usize, Refusal> {
+        Self::with(|store| store.write(file, bytes))
+    }
+
+    fn commit(&mut self, file: RamFile) -> Result<(), Refusal> {
+        Self::with(|store| store.commit(file))
+    }
+
+    fn close(&mut self, file: RamFile) {
+        Self::with(|store| store.close(file));
+    }
+}
