@@ -75,3 +75,96 @@ fn parse_exactly<N: Network>(args: &[OsString]) -> Result<Cli<N>, clap::Error> {
     let matches = command.try_get_matches_from_mut(args)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cli::system::System;
+
+    /// A network with an option of its own; nothing can be done on it.
+    struct Other;
+
+    #[derive(clap::Args)]
+    struct OtherOptions {
+        #[arg(long, global = true, default_value = "tap0")]
+        tap: String,
+    }
+
+    #[derive(clap::Args)]
+    struct NoOptions {}
+
+    impl Network for Other {
+        const PROGRAM: &'static str = "other";
+        const ABOUT: &'static str = "Another network";
+        type Options = OtherOptions;
+        type ServeOptions = NoOptions;
+        type Wire = <System as Network>::Wire;
+        type Server = <System as Network>::Server;
+
+        fn default_bind(_: &OtherOptions) -> IpAddr {
+            Ipv4Addr::LOCALHOST.into()
+        }
+
+        fn default_host(_: &OtherOptions) -> String {
+            unreachable!()
+        }
+
+        fn open(_: OtherOptions) -> anyhow::Result<Self> {
+            anyhow::bail!("not there")
+        }
+
+        fn connect(
+            &mut self,
+            _: &str,
+            _: u16,
+            _: Duration,
+        ) -> anyhow::Result<(Self::Wire, SocketAddr)> {
+            unreachable!()
+        }
+
+        fn ask(
+            &mut self,
+            _: &str,
+            _: u16,
+            _: &[u8],
+            _: &mut Vec<u8>,
+            _: Duration,
+        ) -> anyhow::Result<()> {
+            unreachable!()
+        }
+
+        fn server(_: OtherOptions, _: NoOptions, _: network::Plan) -> anyhow::Result<Self::Server> {
+            unreachable!()
+        }
+    }
+
+    fn parsed(args: &[&str]) -> Cli<Other> {
+        let args = std::iter::once(&"other").chain(args).map(OsString::from).collect();
+        parse(args).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn the_networks_options_stand_before_a_command_or_after_it() {
+        assert_eq!(parsed(&["list"]).network.tap, "tap0");
+        assert_eq!(parsed(&["--tap", "tap1", "serve", "echo"]).network.tap, "tap1");
+        assert_eq!(parsed(&["serve", "echo", "--tap", "tap1"]).network.tap, "tap1");
+        assert_eq!(parsed(&["client", "hello", "--tap", "tap1", "x"]).network.tap, "tap1");
+    }
+
+    #[test]
+    fn no_command_is_serve() {
+        for args in [&[][..], &["--tap", "tap1"], &["-v"]] {
+            let Some(Command::Serve(serve)) = parsed(args).command else { panic!("{args:?}") };
+            assert!(serve.services.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::<Other>::command().debug_assert();
+        Cli::<System>::command().debug_assert();
+    }
+}
