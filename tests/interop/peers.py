@@ -1,0 +1,145 @@
+"""Servers for clients.py: the labs' own as processes, and threads that misbehave in known ways."""
+
+import contextlib
+import fcntl
+import pathlib
+import select
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+from wire import STEP, expect, payload, reset
+
+LAB = pathlib.Path(__file__).resolve().parent / "lab"
+HOLD = object()  # what a `serve` returns whose connection stays open until the check is done
+
+
+class Server:
+    """A TCP server on a free port, a thread for each connection: `serve(sock)`. What `serve` returns is kept."""
+
+    def __init__(self, c, serve):
+        self.listener = socket.create_server((c.host, 0), family=socket.AF_INET6 if ":" in c.host else socket.AF_INET)
+        self.port, self.serve, self.heard, self.threads = self.listener.getsockname()[1], serve, [], []
+        self.done = threading.Event()
+
+    def __enter__(self):
+        threading.Thread(target=self.loop, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for t in self.threads:
+            t.join(STEP)
+
+    def loop(self):
+        with contextlib.suppress(OSError):
+            while True:
+                s, _ = self.listener.accept()
+                s.settimeout(STEP)
+                self.threads.append(threading.Thread(target=self.one, args=(s,), daemon=True))
+                self.threads[-1].start()
+
+    def one(self, s):
+        with s, contextlib.suppress(OSError):
+            heard = self.serve(s)
+            self.heard.append(heard)
+            if heard is HOLD:
+                self.done.wait(4 * STEP)
+
+    def result(self):
+        for t in self.threads:
+            t.join(STEP)
+        return self.heard
+
+
+@contextlib.contextmanager
+def lab(c, program, *args):
+    """One of the labs' servers as a process of its own; yields its port."""
+    server = subprocess.Popen([sys.executable, str(LAB / program), c.host, "0", *args], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)
+    try:
+        ready, _, _ = select.select([server.stdout], [], [], STEP)
+        expect(ready, f"{program} does not start")
+        port = int(server.stdout.readline().split()[-1])
+        threading.Thread(target=server.stdout.read, daemon=True).start()
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def all_of(s):
+    """All bytes to the end of the stream."""
+    parts = []
+    while part := s.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def delivered(s):
+    """Waits until the peer's system has acknowledged all that was sent."""
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        if not struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"\0" * 4))[0]:
+            return
+        time.sleep(0.005)
+
+
+def sends_then_resets(data):
+    def serve(s):
+        s.recv(1024)
+        s.sendall(data)
+        delivered(s)
+        reset(s)
+    return serve
+
+
+def silent(s):
+    """Takes everything, answers nothing, keeps the connection."""
+    all_of(s)
+    return HOLD
+
+
+def stalls(s):
+    """Sends some, then nothing more, and keeps the connection."""
+    s.recv(1024)
+    s.sendall(payload(10_000))
+    return HOLD
+
+
+def echoes(s, step=65536):
+    while data := s.recv(step):
+        s.sendall(data)
+
+
+def udp_socket(c):
+    s = socket.socket(socket.AF_INET6 if ":" in c.host else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(STEP)
+    s.bind((c.host, 0))
+    return s, s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def udp_server(c, serve):
+    s, port = udp_socket(c)
+    stop = threading.Event()
+
+    def loop():
+        while not stop.is_set():
+            if select.select([s], [], [], 0.1)[0]:
+                data, peer = s.recvfrom(65536)
+                serve(s, data, peer)
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield port
+    finally:
+        stop.set()
+        thread.join(STEP)
+        s.close()

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Checks running echo, hello and file servers against the contract, from outside, with plain blocking sockets.
+
+Python 3.11's standard library only. One line per check; exit status 1 if any failed.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from target import SIZES, Context, checks, content
+from wire import expect, same
+
+LAB = pathlib.Path(__file__).resolve().parent / "lab"
+STD_ONLY = {"echo-udp-1473", "echo-udp-9000", "echo-udp-65507", "file-slow-reader-of-100-MB"}
+
+
+# --- the labs' programs, unchanged ---
+
+def lab(c, program, port, *args, text=""):
+    done = subprocess.run([sys.executable, str(LAB / program), c.host, str(port), *args], input=text,
+                          capture_output=True, text=True, timeout=25)
+    expect(done.returncode == 0, f"{program} exits {done.returncode}: {done.stderr.strip()[-200:]}")
+    return done.stdout
+
+
+@checks("lab-echo-tcp")
+def lab_echo_tcp(c):
+    out = lab(c, "echo_tcp_client.py", c.echo_port).splitlines()
+    got = "".join(line.removeprefix("Received: ") for line in out if line.startswith("Received: "))
+    expect(got == "Test message. This will be echoed", f"the client shows {out}")
+
+
+@checks("lab-echo-udp")
+def lab_echo_udp(c):
+    out = lab(c, "echo_udp_client.py", c.echo_port)
+    expect("received This is the message. It will be repeated.\n" in out, f"the client shows {out!r}")
+
+
+@checks("lab-hello")
+def lab_hello(c):
+    out = lab(c, "hello_client.py", c.hello_port, text="Hello, it is me\n")
+    expect('Server says: I got "Hello, it is me" from you and I am sending it back.\n' in out, f"shows {out!r}")
+
+
+@checks("lab-file")
+def lab_file(c):
+    for name, size in SIZES.items():
+        with tempfile.NamedTemporaryFile() as to:
+            out = lab(c, "file_client.py", c.file_port, name, to.name)
+            same(to.read(), content(name), name)
+        expect(out == f"The size of {name} is {size}\n", f"the client shows {out!r}")
+
+
+# The rest, each file adding its own to the table, in this order.
+import suite_echo  # noqa: E402, F401
+import suite_hello  # noqa: E402, F401
+import suite_file  # noqa: E402, F401
+import suite_many  # noqa: E402, F401
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    for service in ("echo", "hello", "file"):
+        parser.add_argument(f"--{service}-port", type=int)
+    parser.add_argument("--dir", help="the folder that the file service serves")
+    parser.add_argument("--only", help="run the checks whose name contains this (* and ? allowed)")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--frontend", choices=("std", "smoltcp"), default="std")
+    args = parser.parse_args()
+    if args.frontend == "smoltcp":
+        checks.leave_out(STD_ONLY)
+    if args.list:
+        print(*(name for name, *_ in checks.chosen(args.only)), sep="\n")
+        return 0
+    if not (args.dir and args.echo_port and args.hello_port and args.file_port):
+        parser.error("--dir and the three ports are needed")
+    context = Context(args)
+    try:
+        for name in SIZES:
+            context.put(name, content(name))
+        os.makedirs(context.path("interop-dir"), exist_ok=True)
+        context.put("interop-dir/b", b"never to be seen")
+        return checks.run(context, args.only)
+    finally:
+        context.clean()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

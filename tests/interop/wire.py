@@ -1,0 +1,187 @@
+"""What suite.py, clients.py and selftest.py share: sockets with time limits, cuts, and the table of checks."""
+
+import fnmatch
+import os
+import random
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+
+STEP = 10.0  # seconds any single socket operation may take
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHECK = 60  # seconds a whole check may take
+
+
+class Failed(Exception):
+    """A check saw something that the contract does not allow."""
+
+
+def expect(condition, why):
+    if not condition:
+        raise Failed(why)
+
+
+def show(data, limit=60):
+    """A short repr, for a reason in one line."""
+    return repr(data) if len(data) <= limit else f"{data[:limit]!r}... ({len(data)} bytes)"
+
+
+def same(got, want, what):
+    if got == want:
+        return
+    at = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
+    raise Failed(f"{what}: {len(got)} bytes, expected {len(want)}; differs at {at}: "
+                 f"{show(got[at:at + 24])}, expected {show(want[at:at + 24])}")
+
+
+def payload(size, seed=1):
+    """Bytes of all values, reproducible, with no period that a lost block could hide in."""
+    return random.Random(seed * 1_000_003 + size).randbytes(size)
+
+
+def cuts(data, how, seed=7):
+    """`data` in pieces: `whole`, `bytes`, or `random` (from single bytes to some 20,000)."""
+    if how == "whole":
+        return [data] if data else []
+    if how == "bytes":
+        return [data[i:i + 1] for i in range(len(data))]
+    rng, pieces, at = random.Random(seed + len(data)), [], 0
+    while at < len(data):
+        n = int(2 ** rng.uniform(0, 14.3))
+        pieces.append(data[at:at + n])
+        at += n
+    return pieces
+
+
+def dial(host, port, rcvbuf=None, sndbuf=None):
+    """A connected TCP socket that waits at most STEP for anything and never holds small segments back."""
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, proto)
+    for option, size in ((socket.SO_RCVBUF, rcvbuf), (socket.SO_SNDBUF, sndbuf)):
+        if size:
+            sock.setsockopt(socket.SOL_SOCKET, option, size)
+    sock.settimeout(STEP)
+    sock.connect(address)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def reset(sock):
+    """Close with a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def read_to_end(sock):
+    """All that comes and how it ended, `FIN` or `RST`. A time-out is an exception."""
+    parts = []
+    while True:
+        try:
+            part = sock.recv(65536)
+        except (ConnectionResetError, BrokenPipeError):
+            return b"".join(parts), "RST"
+        if not part:
+            # A RST right behind the FIN is no orderly end.
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            return b"".join(parts), "RST" if error else "FIN"
+        parts.append(part)
+
+
+def exchange(sock, pieces, half_close=True, timeout=50.0):
+    """Sends the pieces while it reads, half-closes, reads to the end. Returns (bytes, `FIN` or `RST`)."""
+    sock.setblocking(False)
+    pieces = [memoryview(p) for p in pieces if p]
+    pieces.reverse()
+    parts, broken, closed = [], False, not half_close
+    until = time.monotonic() + timeout
+    while pieces or not closed:
+        left = until - time.monotonic()
+        expect(left > 0, f"after {timeout:.0f} s still {sum(map(len, pieces))} bytes to send")
+        if not pieces:
+            try:
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                broken = True
+            break
+        readable, writable, _ = select.select([sock], [sock], [], min(left, STEP))
+        expect(readable or writable, f"no progress for {STEP:.0f} s, {sum(map(len, pieces))} bytes still to send")
+        try:
+            if readable:
+                part = sock.recv(262144)
+                if not part:
+                    break  # an end before we have sent all
+                parts.append(part)
+            if writable:
+                sent = sock.send(pieces[-1])
+                if sent == len(pieces[-1]):
+                    pieces.pop()
+                else:
+                    pieces[-1] = pieces[-1][sent:]
+        except BlockingIOError:
+            continue
+        except (ConnectionResetError, BrokenPipeError):
+            broken = True
+            break
+    sock.settimeout(STEP)
+    rest, end = read_to_end(sock)
+    parts.append(rest)
+    return b"".join(parts), "RST" if broken else end
+
+
+class Checks:
+    """Named checks, run one after the other, one line each."""
+
+    def __init__(self):
+        self.all = []
+
+    def add(self, name, function, *args):
+        self.all.append((name, function, args))
+
+    def __call__(self, name, *args):
+        def register(function):
+            self.add(name, function, *args)
+            return function
+        return register
+
+    def leave_out(self, names):
+        self.all = [c for c in self.all if c[0] not in names]
+
+    def chosen(self, pattern):
+        return [c for c in self.all if not pattern or fnmatch.fnmatch(c[0], f"*{pattern}*")]
+
+    def run(self, context, pattern):
+        """Prints `ok` and `FAIL` lines and the count; returns the exit status."""
+        passed = failed = 0
+        signal.signal(signal.SIGALRM, out_of_time)
+        for name, function, args in self.chosen(pattern):
+            why = None
+            signal.alarm(CHECK)
+            try:
+                function(context, *args)
+            except Failed as e:
+                why = str(e)
+            except Exception as e:
+                spot = [f for f in traceback.extract_tb(e.__traceback__) if os.path.dirname(f.filename) == HERE
+                        and not f.filename.endswith("wire.py")][-1:]
+                where = f" ({os.path.basename(spot[0].filename)}:{spot[0].lineno})" if spot else ""
+                why = f"{type(e).__name__}: {e}{where}"
+            finally:
+                signal.alarm(0)
+            if why is None:
+                passed += 1
+                print(f"ok {name}", flush=True)
+            else:
+                failed += 1
+                print(f"FAIL {name}: {' '.join(why.split())}", flush=True)
+        print(f"{passed} passed, {failed} failed", flush=True)
+        if passed + failed == 0:
+            print("no check has such a name", file=sys.stderr)
+        return 1 if failed or not passed else 0
+
+
+def out_of_time(*_):
+    raise Failed(f"not done after {CHECK} s")
