@@ -57,7 +57,7 @@ pub(crate) struct Means<'m, T: Store> {
 }
 
 /// A session may go on so often before others have their turn: more than any honest one needs between two looks at the network.
-const TURNS: usize = 4096;
+const TURNS: usize = 256;
 
 impl<S: Session> Open<S> {
     pub(crate) fn new(

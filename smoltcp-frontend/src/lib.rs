@@ -15,3 +15,6 @@ pub mod stream;
 pub mod syn;
 mod time;
 pub mod udp;
+
+#[cfg(test)]
+mod tests;

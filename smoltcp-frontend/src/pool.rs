@@ -176,14 +176,14 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, T::File> {
             retiring: self.retiring,
             aborting: self.aborting,
         };
-        let mut stepped = false;
+        let mut changed = false;
         for slot in &mut *self.slots {
             let tally = slot.step(&common, kit);
-            stepped |= tally.stepped;
+            changed |= tally.changed;
             self.served += u64::from(tally.opened);
             self.dropped += u64::from(tally.came_to_nothing);
         }
-        stepped
+        changed
     }
 
     fn deadline(&self) -> Option<Instant> {

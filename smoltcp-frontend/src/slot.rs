@@ -82,7 +82,8 @@ pub(crate) struct Common<'c, S> {
 /// What a step did that the pool counts.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
-    pub(crate) stepped: bool,
+    /// The socket is not what it was.
+    pub(crate) changed: bool,
     pub(crate) opened: bool,
     pub(crate) came_to_nothing: bool,
 }
@@ -151,10 +152,10 @@ impl<S, F> Slot<S, F> {
         let mut tally = Tally::default();
         let Some(handle) = self.handle else { return tally };
         let socket = kit.sockets.get_mut::<Socket<'_>>(handle);
-        if self.seen == Some(Seen::new(socket)) && self.due.is_none_or(|due| due > kit.now) {
+        let before = Seen::new(socket);
+        if self.seen == Some(before) && self.due.is_none_or(|due| due > kit.now) {
             return tally;
         }
-        tally.stepped = true;
         self.due = None;
         let mut means = Means {
             output: &mut *kit.output,
@@ -173,8 +174,11 @@ impl<S, F> Slot<S, F> {
                 Some(next) => self.stage = next,
                 None => break,
             }
+            tally.changed = true;
         }
-        self.seen = Some(Seen::new(socket));
+        let after = Seen::new(socket);
+        tally.changed |= after != before;
+        self.seen = Some(after);
         tally
     }
 }
@@ -251,10 +255,11 @@ fn turn<V: StreamService, T: Store>(
                 course => {
                     open.tell_end(means.observer);
                     release(means.store, means.file);
-                    // Still in FIN-WAIT-2: it has been drained long enough.
-                    if course == Course::Aborted || socket.state() == State::FinWait2 {
+                    if course == Course::Aborted {
                         socket.abort();
                         gone(socket, now)
+                    } else if socket.state() == State::FinWait2 {
+                        forget(socket, common.listen)
                     } else {
                         Stage::Closing(Closing {
                             since: now,
@@ -274,8 +279,12 @@ fn turn<V: StreamService, T: Store>(
                 if !common.aborting && deadline.is_none_or(|deadline| deadline > now) {
                     return (None, deadline);
                 }
-                socket.abort();
-                Stage::Resetting { since: now }
+                if socket.state() == State::FinWait2 && !common.aborting {
+                    forget(socket, common.listen)
+                } else {
+                    socket.abort();
+                    Stage::Resetting { since: now }
+                }
             }
         },
         Stage::Resetting { since } => {
@@ -303,6 +312,17 @@ fn gone<S>(socket: &Socket<'_>, now: Instant) -> Stage<S> {
     match socket.remote_endpoint() {
         Some(_) => Stage::Resetting { since: now },
         None => Stage::Free,
+    }
+}
+
+/// Closes a connection of which nothing is missing but the peer's end, and sends no reset: the peer may not have read all
+/// that its stack has acknowledged. If it sends more, the stack answers that with a reset, as any system does.
+fn forget<S>(socket: &mut Socket<'_>, listen: IpListenEndpoint) -> Stage<S> {
+    // What is a trap elsewhere is wanted here: listening again loses the reset.
+    socket.abort();
+    match socket.listen(listen) {
+        Ok(()) => Stage::Listening,
+        Err(_) => Stage::Free,
     }
 }
 

@@ -254,6 +254,20 @@ impl Asker {
         socket.send_slice(datagram, IpEndpoint::from(peer))
     }
 
+    /// The same, as if from another address.
+    #[cfg(test)]
+    pub(crate) fn send_from(
+        &mut self,
+        stack: &mut Stack<'_>,
+        peer: SocketAddr,
+        local: IpAddress,
+        datagram: &[u8],
+    ) -> Result<(), SendError> {
+        let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
+        let endpoint = IpEndpoint::from(peer);
+        socket.send_slice(datagram, UdpMetadata { local_address: Some(local), ..endpoint.into() })
+    }
+
     /// The next datagram that `peer` has sent; what others send is dropped. Says how long it is: what does not fit into `buf` is cut off.
     pub fn receive(
         &mut self,

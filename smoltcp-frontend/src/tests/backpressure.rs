@@ -1,0 +1,238 @@
+//! Rings that wrap, rings that are full, and peers that do not take turns.
+
+use anywire_core::conversation::Limits;
+use anywire_core::exchange::Exchange;
+use anywire_core::request::{Answer, Request};
+use anywire_core::service::echo::Echo;
+use anywire_core::service::file;
+use anywire_core::service::hello::Hello;
+use anywire_core::session::{Next, Phase, Reason, Session};
+
+use super::*;
+
+/// Answers with each run of 48 bytes, and holds the bytes of one that is not whole.
+#[derive(Clone, Copy)]
+struct Runs;
+struct RunsSession;
+const RUN: usize = 48;
+
+impl StreamService for Runs {
+    type Session = RunsSession;
+    const ABOUT: About = About { name: "runs", port: 48, summary: "" };
+    fn open(&self) -> RunsSession {
+        RunsSession
+    }
+}
+
+impl Session for RunsSession {
+    const HOLD: usize = RUN;
+    const ROOM: usize = RUN;
+    fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+        let input = io.input();
+        match input.get(..RUN) {
+            Some(run) if io.put_all(&[run]) => {
+                io.take(RUN);
+                Next::Progress
+            }
+            Some(_) => Next::Wait(Phase::Inside, None),
+            None if io.ended() => Next::Finish,
+            None => Next::Wait(Phase::Head, None),
+        }
+    }
+}
+
+/// A ring of 64 bytes and runs of 48: all but every fourth straddles the place where the ring wraps. `Watched` sees
+/// every byte that is not offered again.
+#[test]
+fn untaken_bytes_are_offered_again_whole_where_the_ring_wraps() {
+    for cut in [1, 7, 31, 47, 48, 49, 63] {
+        let mut sim =
+            Sim::new(|stack| vec![pool(stack, Watched(Runs), 1, (64, 64), Settings::default())]);
+        let text = pattern(RUN * 20);
+        let at = sim.connect(48);
+        let mut got = Vec::new();
+        for part in text.chunks(cut) {
+            sim.send(at, part);
+            sim.net.run(MS * 20);
+            let whole = (got.len()..text.len()).len();
+            if whole > 0 && sim.streams[at].readable(&mut sim.net.b.stack).is_ready() {
+                got.extend(sim.read(at).unwrap());
+            }
+        }
+        sim.shutdown(at);
+        got.extend(sim.read_all(at).unwrap());
+        assert_eq!(got, text, "cut {cut}");
+        assert_eq!(sim.log.ends(), [End::Finished]);
+    }
+}
+
+/// Asks when a byte comes, and answers with as much as the ring holds; the answer to the ask comes with a full ring.
+#[derive(Clone, Copy)]
+struct Full;
+#[derive(Default)]
+struct FullSession {
+    left: usize,
+    asked: bool,
+}
+
+impl StreamService for Full {
+    type Session = FullSession;
+    const ABOUT: About = About { name: "full", port: 77, summary: "" };
+    fn open(&self) -> FullSession {
+        FullSession::default()
+    }
+}
+
+impl Session for FullSession {
+    const HOLD: usize = 1;
+    fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+        if self.asked {
+            // Room or not: the answer is taken now, or never.
+            assert!(matches!(io.answer(), Some(Answer::Refused(_))));
+            assert_eq!(io.room(), 0, "the test is about a full ring");
+            self.asked = false;
+            self.left = 5;
+            return Next::Progress;
+        }
+        if self.left > 0 {
+            self.left -= io.put(&b"later"[5 - self.left..]);
+            return if self.left > 0 { Next::Wait(Phase::Inside, None) } else { Next::Finish };
+        }
+        if io.input().is_empty() {
+            return Next::Wait(Phase::Between, None);
+        }
+        io.take(1);
+        io.put(&[b'.'; 512]);
+        self.asked = true;
+        Next::Ask
+    }
+    fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
+        Some(Request::Log { line: b"line" })
+    }
+}
+
+#[test]
+fn an_answer_that_comes_while_the_send_ring_is_full_is_not_lost() {
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Full), 1, (64, 512), Settings::default())]);
+    let at = sim.stream(100, 100);
+    sim.dial(at, 77);
+    sim.connected(at).unwrap();
+    sim.send(at, b"x");
+    let all = sim.read_all(at).unwrap();
+    assert_eq!((all.len(), &all[512..]), (517, &b"later"[..]));
+}
+
+#[test]
+fn a_peer_that_never_reads_stops_itself_and_nobody_else() {
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Echo), 2, (1024, 1024), Settings::default())]);
+    let greedy = sim.stream(1024, 65_535);
+    sim.dial(greedy, 9900);
+    sim.connected(greedy).unwrap();
+    let peer = sim.peer(greedy);
+    let other = sim.connect(9900);
+    let mut sent = 0;
+    let mut write = |sim: &mut Sim| {
+        let stack = &mut sim.net.b.stack;
+        if let Poll::Ready(Ok(n)) = sim.streams[greedy].write(stack, &[7; 65_535]) {
+            sent += n;
+        }
+        sent
+    };
+    for round in 0..50 {
+        write(&mut sim);
+        let before = sim.net.now();
+        sim.send(other, b"at my pace");
+        assert_eq!(sim.read_exact(other, 10), b"at my pace");
+        assert_eq!(sim.net.now(), before, "round {round}");
+        sim.net.run(MS * 10);
+    }
+    // What it has sent is in four rings, and nowhere else.
+    assert!(write(&mut sim) <= 65_535 + 3 * 1024, "{sent}");
+    // Output that is not taken counts as idle, and with something owed an end would lie.
+    sim.net.run(SECOND * 310);
+    let end = sim.log.of(peer).pop();
+    assert!(matches!(end, Some(Told::Ended(End::Aborted(Reason::Idle), ..))), "{end:?}");
+}
+
+#[test]
+fn a_file_for_a_peer_that_stops_reading_is_given_up_in_time() {
+    let limits = Limits { idle: Some(SECOND * 3), ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(file::File), 1, (2048, 2048), settings)]);
+    sim.file("f", &pattern(60_000));
+    let at = sim.stream(1024, 512);
+    sim.dial(at, 6565);
+    sim.connected(at).unwrap();
+    sim.send(at, b"f\n");
+    sim.net.run(SECOND * 4);
+    let ends = sim.log.ends();
+    assert!(
+        matches!(
+            ends[..],
+            [End::Aborted(Reason::Cut { stop: anywire_core::request::Stop::TimedOut, .. })]
+        ),
+        "{ends:?}"
+    );
+    assert_eq!(sim.read_all(at), Err(StreamError::Reset));
+    assert_eq!(sim.counts().listening, 1);
+}
+
+#[test]
+fn a_slow_reader_gets_all_of_it_however_long_it_takes() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 8192), Settings::default())]
+    });
+    sim.file("f", &pattern(20_000));
+    let at = sim.stream(1000, 512);
+    sim.dial(at, 6565);
+    sim.connected(at).unwrap();
+    sim.send(at, b"f\n");
+    let mut got = Vec::new();
+    // The conversation has long put all it has into the ring and is done; what is in the ring is owed all the same.
+    while got.len() < 20_000 {
+        sim.net.run(SECOND * 4);
+        got.extend(sim.read(at).unwrap());
+    }
+    assert_eq!(got, pattern(20_000));
+    assert_eq!(sim.read(at), Ok(Vec::new()));
+}
+
+#[test]
+fn a_peer_that_never_writes_is_ended_when_its_time_is_up() {
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Hello), 1, (2048, 2048), Settings::default())]);
+    let at = sim.connect(65432);
+    let before = sim.net.now();
+    let (stream, mut buf) = (&mut sim.streams[at], [0; 8]);
+    let mut got = Poll::Pending;
+    assert!(sim.net.run_until(SECOND * 400, |net| {
+        got = stream.read(&mut net.b.stack, &mut buf);
+        got.is_ready()
+    }));
+    assert_eq!(got, Poll::Ready(Ok(0)), "an end, and not a reset");
+    assert_eq!(sim.net.now().saturating_since(before).as_secs(), 300);
+    sim.shutdown(at);
+    sim.net.run(MS);
+    assert_eq!(sim.log.ends(), [End::Idle]);
+}
+
+#[test]
+fn a_peer_that_vanishes_is_missed_if_keep_alive_is_on() {
+    let settings = Settings { keep_alive: Some(SECOND * 5), ..Settings::default() };
+    let mut sim = Sim::new(|stack| vec![pool(stack, Watched(Echo), 1, (512, 512), settings)]);
+    let here = sim.connect(9900);
+    sim.net.run(SECOND * 60);
+    assert_eq!(sim.log.ends(), [], "one that is there answers, and stays");
+    let _ = here;
+    // Only the server lives on.
+    let mut time = sim.net.now();
+    for _ in 0..30 {
+        time = time + SECOND;
+        sim::Station::poll(&mut sim.net.a, time, &mut sim.net.wire.end(Side::A));
+    }
+    assert_eq!(sim.log.ends(), [End::Reset]);
+    assert_eq!(sim.counts().listening, 1);
+}

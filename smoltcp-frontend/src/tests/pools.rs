@@ -1,0 +1,290 @@
+//! Sockets: enough of them, none lost, none reused too soon.
+
+use anywire_core::service::echo::Echo;
+use anywire_core::service::file;
+use smoltcp::wire::{EthernetFrame, Ipv4Packet, TcpPacket};
+
+use super::*;
+
+const ECHO: u16 = 9900;
+const FILE: u16 = 6565;
+
+fn echo(sockets: usize, backlog: usize) -> Sim {
+    Sim::with_backlog(backlog, |stack| {
+        vec![pool(stack, Watched(Echo), sockets, (1024, 1024), Settings::default())]
+    })
+}
+
+/// Watches the wire and keeps what was sent: by whom, to which port, with RST or SYN.
+fn spy(sim: &mut Sim) -> Rc<RefCell<Vec<(Side, u16, bool, bool)>>> {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let frames = seen.clone();
+    let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
+        let ip = EthernetFrame::new_checked(frame).unwrap();
+        let Ok(ip) = Ipv4Packet::new_checked(ip.payload()) else { return };
+        let Ok(tcp) = TcpPacket::new_checked(ip.payload()) else { return };
+        frames.borrow_mut().push((side, tcp.dst_port(), tcp.rst(), tcp.syn()));
+    };
+    sim.net.wire.watch(Box::leak(Box::new(tap)));
+    seen
+}
+
+/// Opens `count` connections at once and holds a conversation on each.
+fn burst(sim: &mut Sim, count: usize) {
+    let streams: Vec<_> = (0..count).map(|_| sim.stream(512, 512)).collect();
+    for &at in &streams {
+        sim.dial(at, ECHO);
+    }
+    // All of them, in turn, as sockets come free: each is done when it has its answer and the end.
+    let mut done = vec![0; count];
+    let all = &mut sim.streams;
+    let served = sim.net.run_until(SECOND * 120, |net| {
+        for (stream, done) in all.iter_mut().zip(&mut done) {
+            let mut buf = [0; 8];
+            let stack = &mut net.b.stack;
+            match *done {
+                0 => match stream.write(stack, b"x") {
+                    Poll::Ready(result) => *done = result.expect("refused"),
+                    Poll::Pending => {}
+                },
+                1 => {
+                    if stream.read(stack, &mut buf) == Poll::Ready(Ok(1)) {
+                        stream.shutdown(stack);
+                        *done = 2;
+                    }
+                }
+                2 => {
+                    if stream.read(stack, &mut buf) == Poll::Ready(Ok(0)) {
+                        *done = 3;
+                    }
+                }
+                _ => {}
+            }
+        }
+        done.iter().all(|&done| done == 3)
+    });
+    assert!(served, "{} of {count} served", done.iter().filter(|&&done| done == 3).count());
+}
+
+#[test]
+fn a_burst_of_200_against_a_pool_of_32_is_served_and_none_is_refused() {
+    let mut sim = echo(32, 0);
+    let frames = spy(&mut sim);
+    burst(&mut sim, 200);
+    assert!(frames.borrow().iter().all(|&(_, _, rst, _)| !rst), "nobody sees a reset");
+    assert_eq!(sim.counts().served, 200);
+    // 32 passed, 168 were dropped; some of them more than once.
+    assert!(sim.net.a.stack.traffic().syns_dropped >= 168);
+    assert_eq!(sim.log.ends(), vec![End::Finished; 200]);
+}
+
+#[test]
+fn with_a_backlog_the_burst_takes_milliseconds() {
+    let mut sim = echo(32, 200);
+    sim.net.wire.link(Side::A).delay = MS;
+    sim.net.wire.link(Side::B).delay = MS;
+    let before = sim.net.now();
+    burst(&mut sim, 200);
+    assert!(sim.net.now().saturating_since(before) < MS * 100, "{:?}", sim.net.now());
+    let traffic = sim.net.a.stack.traffic();
+    assert_eq!((traffic.syns_parked, traffic.syns_dropped), (168, 0));
+    assert_eq!((sim.counts().served, sim.net.a.stack.waiting()), (200, 0));
+}
+
+#[test]
+fn exactly_as_many_syns_pass_as_sockets_listen_even_within_one_poll() {
+    let mut sim = echo(32, 0);
+    // Nobody answers the server while these 60 arrive at once.
+    let first = sim.connect(ECHO);
+    let streams: Vec<_> = (0..60).map(|_| sim.stream(512, 512)).collect();
+    for &at in &streams {
+        sim.dial(at, ECHO);
+    }
+    let now = sim.net.now();
+    sim::Station::poll(&mut sim.net.b, now, &mut sim.net.wire.end(Side::B));
+    sim::Station::poll(&mut sim.net.a, now, &mut sim.net.wire.end(Side::A));
+    let counts = sim.counts();
+    assert_eq!((counts.open, counts.opening, counts.listening), (1, 31, 0));
+    assert_eq!(sim.net.a.stack.traffic().syns_dropped, 29);
+    sim.abort(first);
+}
+
+#[test]
+fn a_port_that_is_not_served_refuses() {
+    let mut sim = echo(2, 16);
+    let at = sim.stream(512, 512);
+    sim.dial(at, 4242);
+    assert_eq!(sim.connected(at), Err(StreamError::Refused));
+}
+
+#[test]
+fn a_retired_pool_refuses_and_lets_who_is_busy_finish() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 2, (2048, 2048), Settings::default())]
+    });
+    sim.file("some.bin", &pattern(30_000));
+    let busy = sim.stream(1024, 512);
+    sim.dial(busy, FILE);
+    sim.connected(busy).unwrap();
+    sim.send(busy, b"some.bin\n");
+    sim.net.run(MS * 10);
+    sim.net.a.endpoints[0].retire();
+    sim.net.run(MS);
+    let late = sim.stream(512, 512);
+    sim.dial(late, FILE);
+    assert_eq!(sim.connected(late), Err(StreamError::Refused));
+    assert_eq!(sim.read_all(busy), Ok(pattern(30_000)));
+    sim.shutdown(busy);
+    sim.net.run(SECOND * 20);
+    assert_eq!(sim.counts().retired, 2);
+}
+
+#[test]
+fn an_aborted_pool_resets_everybody() {
+    let mut sim = echo(4, 0);
+    let at = sim.connect(ECHO);
+    sim.net.a.endpoints[0].abort();
+    assert_eq!(sim.read_all(at), Err(StreamError::Reset));
+    sim.net.run(MS);
+    assert_eq!(sim.counts().retired, 4);
+}
+
+#[test]
+fn the_reset_leaves_before_the_socket_is_used_again() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 2048), Settings::default())]
+    });
+    let frames = spy(&mut sim);
+    for round in 1..=3 {
+        let at = sim.connect(FILE);
+        let port = sim.peer(at).port();
+        sim.send(at, b"nothing\n");
+        assert_eq!(sim.read_all(at), Err(StreamError::Reset));
+        let resets = frames
+            .borrow()
+            .iter()
+            .filter(|&&(side, to, rst, _)| side == Side::A && to == port && rst)
+            .count();
+        assert_eq!(resets, 1, "round {round}");
+    }
+    assert_eq!(sim.counts().listening, 1);
+}
+
+/// A server that ends first is the one in TIME-WAIT.
+#[test]
+fn the_oldest_time_wait_makes_way_for_a_newcomer_and_for_nobody_else() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 2, (2048, 2048), Settings::default())]
+    });
+    sim.file("f", b"content");
+    for round in 0..6 {
+        let at = sim.connect(FILE);
+        sim.send(at, b"f\n");
+        assert_eq!(sim.read_all(at), Ok(b"content".to_vec()), "round {round}");
+        sim.shutdown(at);
+        sim.net.run(MS * 100);
+        let counts = sim.counts();
+        assert_eq!(counts.time_wait, (round + 1).min(2), "round {round}: {counts:?}");
+    }
+    // Nobody waited for a TIME-WAIT to pass.
+    assert!(sim.net.now().as_micros() < 5_000_000);
+    assert_eq!(sim.net.a.stack.traffic().syns_dropped, 0);
+    sim.net.run(SECOND * 11);
+    assert_eq!(sim.counts().listening, 2, "in the end they pass by themselves");
+}
+
+#[test]
+fn a_peer_that_begins_anew_from_the_port_of_a_time_wait_is_let_in() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 3, (2048, 2048), Settings::default())]
+    });
+    sim.file("f", b"content");
+    let at = sim.stream(4096, 512);
+    for round in 0..3 {
+        let peer = sim::address(Side::A, FILE);
+        sim.streams[at].connect(&mut sim.net.b.stack, peer, 50_000).unwrap();
+        sim.connected(at).unwrap();
+        sim.send(at, b"f\n");
+        assert_eq!(sim.read_all(at), Ok(b"content".to_vec()), "round {round}");
+        sim.shutdown(at);
+        sim.net.run(MS * 100);
+        assert_eq!(sim.counts().time_wait, 1);
+    }
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_does_not_hold_its_socket_for_ever() {
+    let mut sim = echo(1, 0);
+    let at = sim.stream(512, 512);
+    sim.dial(at, ECHO);
+    let now = sim.net.now();
+    sim::Station::poll(&mut sim.net.b, now, &mut sim.net.wire.end(Side::B));
+    // The client is gone, without a word: only the server lives on.
+    let mut time = now;
+    for _ in 0..15 {
+        sim::Station::poll(&mut sim.net.a, time, &mut sim.net.wire.end(Side::A));
+        time = time + SECOND;
+        if sim.counts().opening == 0 {
+            break;
+        }
+        assert_eq!(sim.net.a.endpoints[0].deadline(), Some(now + SECOND * 10));
+    }
+    assert_eq!(time.saturating_since(now), SECOND * 11);
+    assert_eq!((sim.counts().listening, sim.counts().dropped), (1, 1));
+}
+
+#[test]
+fn a_peer_that_does_not_end_is_forgotten_when_it_has_been_drained_long_enough() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 2048), Settings::default())]
+    });
+    let frames = spy(&mut sim);
+    sim.file("f", b"content");
+    let at = sim.connect(FILE);
+    sim.send(at, b"f\n");
+    sim.net.run(MS);
+    let before = sim.net.now();
+    while sim.counts().listening == 0 {
+        sim.net.run(MS * 100);
+    }
+    assert_eq!(sim.net.now().saturating_since(before).as_millis(), 2000);
+    assert_eq!(sim.log.ends(), [End::Finished]);
+    assert!(frames.borrow().iter().all(|&(_, _, rst, _)| !rst), "it may still be reading");
+    assert_eq!(sim.read_all(at), Ok(b"content".to_vec()));
+    sim.send(at, b"more");
+    sim.net.run(MS);
+    assert_eq!(sim.read(at), Err(StreamError::Reset), "but whoever goes on is told");
+}
+
+#[test]
+fn memory_that_is_too_small_is_told_and_nothing_panics() {
+    use crate::pool::PoolError;
+    let make = |receive_len, send_len, slots: usize, rings: usize, port: u16| {
+        let mut result = None;
+        Sim::new(|stack| {
+            let memory = pool::Memory {
+                slots: leak((0..slots).map(|_| Slot::<_, File>::EMPTY).collect()),
+                rings: leak(vec![0; rings]),
+                receive_len,
+                send_len,
+            };
+            let service = anywire_core::service::hello::Hello;
+            let pool = Pool::new(stack, service, port, memory, Settings::default());
+            result = Some(pool.map(|_| ()));
+            vec![]
+        });
+        result.unwrap()
+    };
+    assert_eq!(make(1024, 1100, 2, 2 * 2124, 7), Ok(()));
+    assert_eq!(
+        make(1023, 1100, 1, 4096, 7),
+        Err(PoolError::ReceiveRing { len: 1023, needed: 1024 })
+    );
+    assert!(matches!(make(1024, 1000, 1, 4096, 7), Err(PoolError::SendRing { len: 1000, .. })));
+    let rings = PoolError::Rings { len: 4247, needed: 4248 };
+    assert_eq!(make(1024, 1100, 2, 4247, 7), Err(rings));
+    let sockets = PoolError::Sockets { free: 64, needed: 65 };
+    assert_eq!(make(1024, 1100, 65, 65 * 2124, 7), Err(sockets));
+    assert_eq!(make(1024, 1100, 0, 0, 7), Err(PoolError::Empty));
+    assert_eq!(make(1024, 1100, 1, 4096, 0), Err(PoolError::Empty));
+}

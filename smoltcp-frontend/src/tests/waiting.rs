@@ -1,0 +1,215 @@
+//! The core's blocking driver over a stack, and datagrams.
+
+use anywire_core::blocking::{Buffers, converse};
+use anywire_core::client;
+use anywire_core::conversation::Limits;
+use anywire_core::event::Host;
+use anywire_core::instant::{Instant, earliest};
+use anywire_core::service::echo::Echo;
+use anywire_core::service::file;
+use anywire_core::service::hello::Hello;
+use smoltcp::socket::udp::PacketMetadata;
+
+use super::*;
+use crate::blocking::{ConnectError, Pump, ask, connect};
+use crate::sim::Station;
+use crate::udp::{self, Asker, Datagrams};
+
+/// Sleeps by letting the server have its turn, and the clock jump.
+struct Jump<'n> {
+    net: &'n mut Net<'static, Server, Client<'static>>,
+    now: Instant,
+}
+
+impl<'n> Jump<'n> {
+    fn new(sim: &'n mut Sim) -> Self {
+        Self { now: sim.net.now(), net: &mut sim.net }
+    }
+}
+
+impl Pump<'static> for Jump<'_> {
+    fn now(&mut self) -> Instant {
+        self.now
+    }
+
+    fn stack(&mut self) -> &mut Stack<'static> {
+        &mut self.net.b.stack
+    }
+
+    fn pump(&mut self, until: Option<Instant>) {
+        let Net { a, b, wire, .. } = &mut *self.net;
+        a.poll(self.now, &mut wire.end(Side::A));
+        b.poll(self.now, &mut wire.end(Side::B));
+        let due = earliest(earliest(a.poll_at(self.now), b.poll_at(self.now)), wire.due());
+        self.now = earliest(due, until).unwrap_or(self.now).max(self.now);
+        a.poll(self.now, &mut wire.end(Side::A));
+        b.poll(self.now, &mut wire.end(Side::B));
+    }
+}
+
+struct Heard(Vec<u8>);
+
+impl Host for Heard {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Data { bytes } | Event::Message { text: bytes } = event {
+            self.0.extend(bytes);
+        }
+    }
+}
+
+fn memory(slots: usize, len: usize) -> udp::Memory<'static> {
+    udp::Memory {
+        receive_slots: leak(vec![PacketMetadata::EMPTY; slots]),
+        receive: leak(vec![0; len]),
+        send_slots: leak(vec![PacketMetadata::EMPTY; slots]),
+        send: leak(vec![0; len]),
+    }
+}
+
+fn all() -> Sim {
+    let mut sim = Sim::new(|stack| {
+        vec![
+            pool(stack, Watched(Echo), 4, (4096, 4096), Settings::default()),
+            pool(stack, Watched(Hello), 4, (2048, 2048), Settings::default()),
+            pool(stack, Watched(file::File), 4, (2048, 4096), Settings::default()),
+            Box::new(Datagrams::new(stack, Echo, 9900, memory(4, 140_000)).unwrap()),
+        ]
+    });
+    for side in [Side::A, Side::B] {
+        sim.net.wire.link(side).delay = MS;
+    }
+    sim
+}
+
+fn talk<S: anywire_core::session::Session>(
+    sim: &mut Sim,
+    port: u16,
+    session: S,
+    store: &mut Files,
+) -> (End, Vec<u8>) {
+    let at = sim.stream(4096, 4096);
+    let mut stream = sim.streams.remove(at);
+    let mut pump = Jump::new(sim);
+    let peer = sim::address(Side::A, port);
+    let mut wire = connect(&mut pump, &mut stream, peer, SECOND).unwrap();
+    let (mut input, mut output, mut heard) = ([0; 8192], [0; 4096], Heard(Vec::new()));
+    let buffers = Buffers { input: &mut input, output: &mut output };
+    let limits = Limits::default();
+    let outcome = converse(Checked::new(session), &mut wire, store, &mut heard, buffers, &limits);
+    assert!(wire.linger(SECOND));
+    (outcome.end, heard.0)
+}
+
+#[test]
+fn the_clients_hold_their_conversations_over_a_stack() {
+    let mut sim = all();
+    let mut store = Files::new();
+    let text = pattern(20_000);
+    let echoed = talk(&mut sim, 9900, client::echo::Session::new(&text), &mut store);
+    assert_eq!(echoed, (End::Finished, text));
+
+    let (end, said) = talk(&mut sim, 65432, client::hello::Session::new(Some(b"Ali")), &mut store);
+    let reply = b"I got \"Ali\" from you and I am sending it back.";
+    assert_eq!((end, &said[..]), (End::Finished, &reply[..]));
+
+    sim.file("f", &pattern(50_000));
+    let name = FileName::new(b"copy").unwrap();
+    let (end, _) = talk(&mut sim, 6565, client::file::Session::new(b"f", name), &mut store);
+    assert_eq!((end, store.get(name)), (End::Finished, Some(&pattern(50_000)[..])));
+}
+
+#[test]
+fn a_client_whose_file_is_refused_keeps_nothing() {
+    let mut sim = all();
+    let mut store = Files::new();
+    let name = FileName::new(b"copy").unwrap();
+    let (end, _) = talk(&mut sim, 6565, client::file::Session::new(b"no", name), &mut store);
+    assert!(matches!(end, End::Aborted(_)), "{end:?}");
+    assert_eq!(store.in_use(), 0);
+}
+
+#[test]
+fn connecting_is_refused_or_takes_no_longer_than_it_may() {
+    let mut sim = all();
+    let at = sim.stream(64, 64);
+    let mut stream = sim.streams.remove(at);
+    let mut pump = Jump::new(&mut sim);
+    let nobody = sim::address(Side::A, 4242);
+    let refused = connect(&mut pump, &mut stream, nobody, SECOND);
+    assert_eq!(refused.err(), Some(ConnectError::Refused));
+    let nowhere = "10.0.0.77:80".parse().unwrap();
+    let before = pump.now;
+    let silent = connect(&mut pump, &mut stream, nowhere, SECOND * 5);
+    assert_eq!(silent.err(), Some(ConnectError::TimedOut));
+    assert_eq!(pump.now.saturating_since(before), SECOND * 5);
+}
+
+#[test]
+fn a_datagram_comes_back_whole_empty_ones_and_the_longest_too() {
+    for len in [0, 1, 1472, 1473, 65_507] {
+        let mut sim = all();
+        let mut asker = Asker::new(&mut sim.net.b.stack, memory(4, 140_000)).unwrap();
+        let mut pump = Jump::new(&mut sim);
+        let (datagram, mut answer) = (pattern(len), vec![0; 70_000]);
+        let peer = sim::address(Side::A, 9900);
+        let got = ask(&mut pump, &mut asker, peer, &datagram, SECOND * 4, &mut answer);
+        assert_eq!(got, Some(len));
+        assert_eq!(&answer[..len], &datagram[..]);
+        assert_eq!(sim.net.a.endpoints[3].counts().served, 1);
+    }
+}
+
+#[test]
+fn a_question_that_nobody_answers_is_given_up_when_its_time_is_up() {
+    let mut sim = all();
+    let mut asker = Asker::new(&mut sim.net.b.stack, memory(4, 4096)).unwrap();
+    let mut pump = Jump::new(&mut sim);
+    let before = pump.now;
+    let peer = sim::address(Side::A, 4242);
+    assert_eq!(ask(&mut pump, &mut asker, peer, b"?", SECOND * 4, &mut [0; 8]), None);
+    assert_eq!(pump.now.saturating_since(before), SECOND * 4);
+}
+
+#[test]
+fn what_is_too_large_to_answer_is_dropped_and_counted() {
+    let mut sim = Sim::new(|stack| {
+        let small = udp::Memory { send: leak(vec![0; 100]), ..memory(4, 4096) };
+        vec![Box::new(Datagrams::new(stack, Echo, 9900, small).unwrap())]
+    });
+    let mut asker = Asker::new(&mut sim.net.b.stack, memory(8, 8192)).unwrap();
+    let peer = sim::address(Side::A, 9900);
+    asker.bind(&mut sim.net.b.stack, 0).unwrap();
+    for len in [100, 101, 50] {
+        asker.send(&mut sim.net.b.stack, peer, &pattern(len)).unwrap();
+        sim.net.run(MS * 10);
+    }
+    assert_eq!((sim.counts().served, sim.counts().dropped), (2, 1));
+}
+
+#[test]
+fn an_answer_to_nobody_does_not_stand_in_the_way_for_ever() {
+    let mut sim = Sim::new(|stack| {
+        vec![Box::new(Datagrams::new(stack, Echo, 9900, memory(4, 4096)).unwrap())]
+    });
+    let mut asker = Asker::new(&mut sim.net.b.stack, memory(8, 8192)).unwrap();
+    let (peer, stack) = (sim::address(Side::A, 9900), &mut sim.net.b.stack);
+    asker.bind(stack, 0).unwrap();
+    // From an address on the own network that nobody has.
+    let handle_local = smoltcp::wire::IpAddress::v4(10, 0, 0, 99);
+    asker.send_from(stack, peer, handle_local, b"who am I?").unwrap();
+    sim.net.run(MS * 10);
+    asker.send(&mut sim.net.b.stack, peer, b"me").unwrap();
+    let mut buf = [0; 8];
+    let got = sim
+        .net
+        .run_until(SECOND * 2, |net| asker.receive(&mut net.b.stack, peer, &mut buf).is_ready());
+    assert!(!got, "smoltcp has one queue");
+    sim.net.run(SECOND * 2);
+    asker.send(&mut sim.net.b.stack, peer, b"me").unwrap();
+    assert!(
+        sim.net.run_until(SECOND, |net| {
+            asker.receive(&mut net.b.stack, peer, &mut buf).is_ready()
+        })
+    );
+    assert_eq!(sim.counts().dropped, 1);
+}
