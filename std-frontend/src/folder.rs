@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ const TEMPORARY: &str = ".anywire-";
 /// removed when the folder is opened; what a living sibling is writing is locked, and stays.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
-    folder: Arc<OwnedFd>,
+    /// `None`: there is no folder, and no file.
+    folder: Option<Arc<OwnedFd>>,
     options: FolderOptions,
 }
 
@@ -50,81 +51,89 @@ pub struct FolderFile {
     pub(crate) at: u64,
     /// Up to where it has been read ahead.
     pub(crate) warm: u64,
-    /// Set while it is being written.
-    unfinished: Option<Unfinished>,
+    /// While it is being written: its temporary name, and the one it will have.
+    unfinished: Option<(Temporary, String)>,
 }
 
-/// A file that has no name of its own yet; removed when dropped.
+/// A name that nobody sees; removed when dropped.
 #[derive(Debug)]
-struct Unfinished {
+struct Temporary {
     folder: Arc<OwnedFd>,
-    temporary: String,
-    name: String,
+    /// `None` once it has been renamed.
+    name: Option<String>,
 }
 
-impl Drop for Unfinished {
+impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.temporary.is_empty()
-            && let Err(error) =
-                rustix::fs::unlinkat(&*self.folder, &self.temporary, AtFlags::empty())
+        if let Some(file) = &self.name
+            && let Err(error) = rustix::fs::unlinkat(&*self.folder, file, AtFlags::empty())
         {
-            tracing::warn!(file = self.temporary, %error, "cannot remove a temporary file");
+            tracing::warn!(file, %error, "cannot remove a temporary file");
         }
     }
 }
 
 impl FolderStore {
-    /// Opens the folder `dir`, makes it if it is not there, and removes what a crash has left in it.
+    /// Opens the folder `dir`, makes it if it is not there, and removes what a crash has left in it. A folder in which
+    /// nothing can be written is an error now, not later.
     pub fn open(dir: &Path, options: FolderOptions) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
-        let store = Self { folder, options };
-        store.remove_leftovers()?;
-        Ok(store)
+        remove_leftovers(&folder)?;
+        temporary(&folder)?;
+        Ok(Self { folder: Some(folder), options })
     }
 
-    fn remove_leftovers(&self) -> io::Result<()> {
-        for entry in rustix::fs::Dir::read_from(&*self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if !name.to_bytes().starts_with(TEMPORARY.as_bytes()) {
-                continue;
-            }
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let Ok(file) = rustix::fs::openat(&*self.folder, name, flags, Mode::empty()) else {
-                continue;
-            };
-            // Whoever is writing it holds the lock, for as long as it lives.
-            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                let _ = rustix::fs::unlinkat(&*self.folder, name, AtFlags::empty());
-            }
+    /// A store without a folder, for servers that need none: it has no files, and takes none.
+    pub fn nowhere() -> Self {
+        Self { folder: None, options: FolderOptions::default() }
+    }
+
+    fn folder(&self) -> Result<&Arc<OwnedFd>, Refusal> {
+        self.folder.as_ref().ok_or(Refusal::Unsupported)
+    }
+}
+
+/// Removes temporary files of programs that are gone.
+fn remove_leftovers(folder: &OwnedFd) -> io::Result<()> {
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_bytes().starts_with(TEMPORARY.as_bytes()) {
+            continue;
         }
-        Ok(())
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else {
+            continue;
+        };
+        // Whoever is writing it holds the lock, for as long as it lives.
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
+        }
     }
+    Ok(())
+}
 
-    /// A new file that nobody else has, locked, under a name that nobody else has.
-    fn temporary(&self) -> Result<(OwnedFd, String), Refusal> {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        loop {
-            let mut random = [0; 8];
-            getrandom::fill(&mut random).map_err(|error| {
-                tracing::error!(%error, "no randomness");
-                Refusal::Failed
-            })?;
-            let name = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
-            let mode = Mode::from_raw_mode(0o666);
-            match rustix::fs::openat(&*self.folder, &name, flags, mode) {
-                Ok(file) => {
-                    // Should a sibling's start come between the two, it removes the name, and the rename will say so.
-                    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-                        .map_err(|error| refusal("lock", &name, error))?;
-                    return Ok((file, name));
+/// A new file that nobody else has, locked, under a name that nobody else has, which is removed when it is dropped.
+fn temporary(folder: &Arc<OwnedFd>) -> io::Result<(OwnedFd, Temporary)> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    loop {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let name = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
+        match rustix::fs::openat(&**folder, &name, flags, Mode::from_raw_mode(0o666)) {
+            Ok(file) => {
+                let mut temporary = Temporary { folder: Arc::clone(folder), name: Some(name) };
+                let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+                // A sibling that starts may have come between, and taken it for a leftover.
+                if locked.is_ok() && rustix::fs::fstat(&file)?.st_nlink > 0 {
+                    return Ok((file, temporary));
                 }
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(refusal("create", &name, error)),
+                temporary.name = None;
             }
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -135,7 +144,7 @@ impl Store for FolderStore {
     fn open(&mut self, name: FileName<'_>) -> Result<(FolderFile, u64), Refusal> {
         // NONBLOCK, or a FIFO would hang us. A symbolic link is ELOOP.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&*self.folder, name.as_str(), flags, Mode::empty())
+        let file = rustix::fs::openat(&**self.folder()?, name.as_str(), flags, Mode::empty())
             .map_err(|error| refusal("open", name.as_str(), error))?;
         let stat =
             rustix::fs::fstat(&file).map_err(|error| refusal("stat", name.as_str(), error))?;
@@ -147,17 +156,17 @@ impl Store for FolderStore {
     }
 
     fn create(&mut self, name: FileName<'_>) -> Result<FolderFile, Refusal> {
-        match rustix::fs::statat(&*self.folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&**self.folder()?, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
                 return Err(Refusal::NotAFile);
             }
             Ok(_) | Err(Errno::NOENT) => {}
             Err(error) => return Err(refusal("look at", name.as_str(), error)),
         }
-        let (file, temporary) = self.temporary()?;
-        let unfinished =
-            Unfinished { folder: Arc::clone(&self.folder), temporary, name: name.as_str().into() };
-        Ok(FolderFile { file: Arc::new(file.into()), at: 0, warm: 0, unfinished: Some(unfinished) })
+        let (file, temporary) =
+            temporary(self.folder()?).map_err(|error| failed("create", error))?;
+        let unfinished = Some((temporary, name.as_str().into()));
+        Ok(FolderFile { file: Arc::new(file.into()), at: 0, warm: 0, unfinished })
     }
 
     fn read(&mut self, file: &mut FolderFile, buf: &mut [u8]) -> Result<usize, Refusal> {
@@ -180,18 +189,21 @@ impl Store for FolderStore {
     }
 
     fn commit(&mut self, mut file: FolderFile) -> Result<(), Refusal> {
-        let Some(mut unfinished) = file.unfinished.take() else {
+        let Some((mut temporary, name)) = file.unfinished.take() else {
             return Err(Refusal::Unsupported);
         };
         if self.options.sync {
             file.file.sync_all().map_err(|error| failed("sync", error))?;
         }
-        let folder = &*self.folder;
-        rustix::fs::renameat(folder, &unfinished.temporary, folder, &unfinished.name)
-            .map_err(|error| refusal("rename", &unfinished.name, error))?;
-        unfinished.temporary.clear();
+        let folder = &**self.folder()?;
+        if let Some(unnamed) = temporary.name.take()
+            && let Err(error) = rustix::fs::renameat(folder, &unnamed, folder, &name)
+        {
+            temporary.name = Some(unnamed);
+            return Err(refusal("rename", &name, error));
+        }
         if self.options.sync {
-            rustix::fs::fsync(folder.as_fd()).map_err(|error| failed("sync", error.into()))?;
+            rustix::fs::fsync(folder).map_err(|error| failed("sync", error.into()))?;
         }
         Ok(())
     }
@@ -302,6 +314,20 @@ mod tests {
         assert_eq!(files(&dir).len(), 1);
         store.commit(living).unwrap();
         assert_eq!(files(&dir), ["b"]);
+    }
+
+    #[test]
+    fn without_a_folder_there_is_no_file() {
+        let mut store = FolderStore::nowhere();
+        assert_eq!(store.open(name("a")).err(), Some(Refusal::Unsupported));
+        assert_eq!(store.create(name("a")).err(), Some(Refusal::Unsupported));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_an_error_at_once() {
+        // Nobody can write there, not root either.
+        let error = FolderStore::open("/proc/self".as_ref(), FolderOptions::default());
+        assert!(error.is_err());
     }
 
     #[test]

@@ -22,6 +22,7 @@ impl StreamService for File {
 
     const ABOUT: About =
         About { name: "file", port: 6565, summary: "you send a name, it sends the file" };
+    const FILES: bool = true;
 
     fn open(&self) -> Session {
         Session::default()

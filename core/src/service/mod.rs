@@ -31,6 +31,9 @@ pub trait StreamService: Copy {
     /// Name, port, summary.
     const ABOUT: About;
 
+    /// Whether its sessions ask for files: only then is a store needed.
+    const FILES: bool = false;
+
     /// A session for a connection that has just been made.
     fn open(&self) -> Self::Session;
 }

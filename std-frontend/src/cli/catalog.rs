@@ -15,6 +15,8 @@ use crate::engine::Protocol;
 pub(super) struct Listed {
     pub(super) about: About,
     pub(super) protocols: Vec<Protocol>,
+    /// Whether it needs a folder.
+    pub(super) files: bool,
 }
 
 /// Every service there is.
@@ -22,21 +24,24 @@ pub(super) fn services() -> Vec<Listed> {
     struct Collect(Vec<Listed>);
 
     impl Collect {
-        fn add(&mut self, about: About, protocol: Protocol) {
+        fn add(&mut self, about: About, protocol: Protocol, files: bool) {
             match self.0.iter_mut().find(|listed| listed.about.name == about.name) {
-                Some(listed) => listed.protocols.push(protocol),
-                None => self.0.push(Listed { about, protocols: vec![protocol] }),
+                Some(listed) => {
+                    listed.protocols.push(protocol);
+                    listed.files |= files;
+                }
+                None => self.0.push(Listed { about, protocols: vec![protocol], files }),
             }
         }
     }
 
     impl Visitor for Collect {
         fn stream<S: StreamService + Send + 'static>(&mut self, _: S) {
-            self.add(S::ABOUT, Protocol::Tcp);
+            self.add(S::ABOUT, Protocol::Tcp, S::FILES);
         }
 
         fn datagram<D: DatagramService + Send + 'static>(&mut self, _: D) {
-            self.add(D::ABOUT, Protocol::Udp);
+            self.add(D::ABOUT, Protocol::Udp, false);
         }
     }
 

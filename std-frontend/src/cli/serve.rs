@@ -47,10 +47,14 @@ pub(super) fn run<N: Network>(options: N::Options, args: Serve<N>) -> Result<(),
     let observer = Arc::new(Console { transcript: transcript.clone() });
 
     let folder = FolderOptions { max_file: args.max_file, sync: !args.no_sync };
-    let store = FolderStore::open(&args.dir, folder).map_err(|error| {
-        let dir = args.dir.display();
-        anyhow!("cannot keep files in {dir}: {error}; give another folder with --dir")
-    });
+    let store = if places.iter().any(|place| place.listed.files) {
+        FolderStore::open(&args.dir, folder).map_err(|error| {
+            let dir = args.dir.display();
+            anyhow!("cannot keep files in {dir}: {error}; give another folder with --dir")
+        })
+    } else {
+        Ok(FolderStore::nowhere())
+    };
     let store = match store {
         Ok(store) => store,
         Err(problem) => {
