@@ -9,10 +9,21 @@ use anywire_core::event::{Event, Host};
 pub struct Connection {
     /// The service's name.
     pub service: &'static str,
+    /// What it runs on.
+    pub kind: Kind,
     /// Our end.
     pub local: SocketAddr,
     /// The peer's end.
     pub peer: SocketAddr,
+}
+
+/// What a service runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// TCP.
+    Stream,
+    /// UDP.
+    Datagram,
 }
 
 /// Is told the events of every connection: [`Event::Connected`] first and [`Event::Ended`] last, once each (datagrams

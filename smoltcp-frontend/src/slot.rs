@@ -19,7 +19,7 @@ use smoltcp::wire::IpListenEndpoint;
 
 use crate::drive::{Course, Means, Open, take};
 use crate::endpoint::{Counts, Kit};
-use crate::observer::Connection;
+use crate::observer::{Connection, Kind};
 use crate::pool::Settings;
 
 /// The memory of one socket of a pool, less its rings: `S` is the session's type, `F` an open file's.
@@ -235,6 +235,7 @@ fn turn<V: StreamService, T: Store>(
                 (Some(local), Some(peer)) => {
                     let connection = Connection {
                         service: V::ABOUT.name,
+                        kind: Kind::Stream,
                         local: local.into(),
                         peer: peer.into(),
                     };

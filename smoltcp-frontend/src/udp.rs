@@ -15,7 +15,7 @@ use smoltcp::socket::udp::{
 use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
 
 use crate::endpoint::{Counts, Endpoint, Kit};
-use crate::observer::{Connection, Told};
+use crate::observer::{Connection, Kind, Told};
 use crate::stack::Stack;
 
 /// The memory of a datagram socket. Each side holds as many datagrams as it has `slots`, and as many bytes as it has bytes:
@@ -130,6 +130,7 @@ impl<V: DatagramService> Datagrams<V> {
             let shown = local.or(meta.local_address).unwrap_or(meta.endpoint.addr);
             let connection = Connection {
                 service: V::ABOUT.name,
+                kind: Kind::Datagram,
                 local: IpEndpoint::new(shown, self.listen.port).into(),
                 peer: meta.endpoint.into(),
             };
