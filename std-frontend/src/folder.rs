@@ -125,10 +125,13 @@ fn temporary(folder: &Arc<OwnedFd>) -> io::Result<(OwnedFd, Temporary)> {
         match rustix::fs::openat(&**folder, &name, flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => {
                 let mut temporary = Temporary { folder: Arc::clone(folder), name: Some(name) };
-                let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-                // A sibling that starts may have come between, and taken it for a leftover.
-                if locked.is_ok() && rustix::fs::fstat(&file)?.st_nlink > 0 {
-                    return Ok((file, temporary));
+                match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) if rustix::fs::fstat(&file)?.st_nlink > 0 => {
+                        return Ok((file, temporary));
+                    }
+                    // A sibling that starts has come between, and takes it for a leftover.
+                    Ok(()) | Err(Errno::WOULDBLOCK) => {}
+                    Err(error) => return Err(error.into()),
                 }
                 temporary.name = None;
             }
