@@ -1,4 +1,4 @@
-//! Anywire over smoltcp.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 

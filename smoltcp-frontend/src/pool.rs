@@ -60,6 +60,17 @@ pub struct Memory<'p, 'a, S, F> {
     pub send_len: usize,
 }
 
+impl<'p, 'a, S, F> Memory<'p, 'a, S, F> {
+    /// The same, with the lengths of a receive and of a send ring.
+    pub fn new(
+        slots: &'p mut [Slot<S, F>],
+        rings: &'a mut [u8],
+        (receive_len, send_len): (usize, usize),
+    ) -> Self {
+        Self { slots, rings, receive_len, send_len }
+    }
+}
+
 /// A stream service on a port of a stack. `F` is what the stack's store has for an open file.
 #[derive(Debug)]
 pub struct Pool<'p, V: StreamService, F> {

@@ -15,15 +15,17 @@ fn echo(sockets: usize, backlog: usize) -> Sim {
     })
 }
 
-/// Watches the wire and keeps what was sent: by whom, to which port, with RST or SYN.
-fn spy(sim: &mut Sim) -> Rc<RefCell<Vec<(Side, u16, bool, bool)>>> {
-    let seen = Rc::new(RefCell::new(Vec::new()));
+type Spied = Rc<RefCell<Vec<(Side, u16, bool)>>>;
+
+/// Watches the wire and keeps what was sent: by whom, to which port, and whether it was a reset.
+fn spy(sim: &mut Sim) -> Spied {
+    let seen = Spied::default();
     let frames = seen.clone();
     let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
         let ip = EthernetFrame::new_checked(frame).unwrap();
         let Ok(ip) = Ipv4Packet::new_checked(ip.payload()) else { return };
         let Ok(tcp) = TcpPacket::new_checked(ip.payload()) else { return };
-        frames.borrow_mut().push((side, tcp.dst_port(), tcp.rst(), tcp.syn()));
+        frames.borrow_mut().push((side, tcp.dst_port(), tcp.rst()));
     };
     sim.net.wire.watch(Box::leak(Box::new(tap)));
     seen
@@ -47,17 +49,11 @@ fn burst(sim: &mut Sim, count: usize) {
                     Poll::Ready(result) => *done = result.expect("refused"),
                     Poll::Pending => {}
                 },
-                1 => {
-                    if stream.read(stack, &mut buf) == Poll::Ready(Ok(1)) {
-                        stream.shutdown(stack);
-                        *done = 2;
-                    }
+                1 if stream.read(stack, &mut buf) == Poll::Ready(Ok(1)) => {
+                    stream.shutdown(stack);
+                    *done = 2;
                 }
-                2 => {
-                    if stream.read(stack, &mut buf) == Poll::Ready(Ok(0)) {
-                        *done = 3;
-                    }
-                }
+                2 if stream.read(stack, &mut buf) == Poll::Ready(Ok(0)) => *done = 3,
                 _ => {}
             }
         }
@@ -71,7 +67,7 @@ fn a_burst_of_200_against_a_pool_of_32_is_served_and_none_is_refused() {
     let mut sim = echo(32, 0);
     let frames = spy(&mut sim);
     burst(&mut sim, 200);
-    assert!(frames.borrow().iter().all(|&(_, _, rst, _)| !rst), "nobody sees a reset");
+    assert!(frames.borrow().iter().all(|&(_, _, rst)| !rst), "nobody sees a reset");
     assert_eq!(sim.counts().served, 200);
     // 32 passed, 168 were dropped; some of them more than once.
     assert!(sim.net.a.stack.traffic().syns_dropped >= 168);
@@ -163,7 +159,7 @@ fn the_reset_leaves_before_the_socket_is_used_again() {
         let resets = frames
             .borrow()
             .iter()
-            .filter(|&&(side, to, rst, _)| side == Side::A && to == port && rst)
+            .filter(|&&(side, to, rst)| side == Side::A && to == port && rst)
             .count();
         assert_eq!(resets, 1, "round {round}");
     }
@@ -249,7 +245,7 @@ fn a_peer_that_does_not_end_is_forgotten_when_it_has_been_drained_long_enough() 
     }
     assert_eq!(sim.net.now().saturating_since(before).as_millis(), 2000);
     assert_eq!(sim.log.ends(), [End::Finished]);
-    assert!(frames.borrow().iter().all(|&(_, _, rst, _)| !rst), "it may still be reading");
+    assert!(frames.borrow().iter().all(|&(_, _, rst)| !rst), "it may still be reading");
     assert_eq!(sim.read_all(at), Ok(b"content".to_vec()));
     sim.send(at, b"more");
     sim.net.run(MS);

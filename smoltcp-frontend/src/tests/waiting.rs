@@ -146,7 +146,9 @@ fn connecting_is_refused_or_takes_no_longer_than_it_may() {
 
 #[test]
 fn a_datagram_comes_back_whole_empty_ones_and_the_longest_too() {
-    for len in [0, 1, 1472, 1473, 65_507] {
+    for len in [0, 1, 1472, 1473, udp::MAX_ANSWER] {
+        // Without the feature `large-datagrams` there are no fragments.
+        let len = len.min(udp::MAX_ANSWER);
         let mut sim = all();
         let mut asker = Asker::new(&mut sim.net.b.stack, memory(4, 140_000)).unwrap();
         let mut pump = Jump::new(&mut sim);
