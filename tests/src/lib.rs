@@ -9,6 +9,7 @@
 
 pub mod matrix;
 pub mod network;
+pub mod programs;
 pub mod samples;
 pub mod scenarios;
 pub mod transports;
