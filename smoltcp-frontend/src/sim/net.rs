@@ -78,7 +78,7 @@ pub struct Net<'w, A, B> {
 }
 
 /// A station that is never satisfied costs so much time for each of its polls: it cannot stop the clock.
-const CREEP: Duration = Duration::from_micros(1);
+const CREEP: Duration = Duration::from_millis(1);
 
 impl<'w, A: Station, B: Station> Net<'w, A, B> {
     /// Puts them together; the clock stands at 0.

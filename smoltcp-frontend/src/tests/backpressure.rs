@@ -66,6 +66,22 @@ fn untaken_bytes_are_offered_again_whole_where_the_ring_wraps() {
     }
 }
 
+/// More has come than is offered at once, and the FIN with it.
+#[test]
+fn the_end_is_offered_only_with_the_last_of_the_input() {
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Runs), 1, (512, 512), Settings::default())]);
+    let at = sim.connect(48);
+    let text = pattern(RUN * 5);
+    sim.send(at, &text[..1]);
+    sim.net.run(MS);
+    let stack = &mut sim.net.b.stack;
+    assert_eq!(sim.streams[at].write(stack, &text[1..]), Poll::Ready(Ok(text.len() - 1)));
+    sim.shutdown(at);
+    assert_eq!(sim.read_all(at), Ok(text));
+    assert_eq!(sim.log.ends(), [End::Finished]);
+}
+
 /// Asks when a byte comes, and answers with as much as the ring holds; the answer to the ask comes with a full ring.
 #[derive(Clone, Copy)]
 struct Full;
@@ -198,6 +214,23 @@ fn a_slow_reader_gets_all_of_it_however_long_it_takes() {
     }
     assert_eq!(got, pattern(20_000));
     assert_eq!(sim.read(at), Ok(Vec::new()));
+}
+
+#[test]
+fn a_peer_that_takes_a_little_now_and_then_is_not_idle() {
+    let limits = Limits { idle: Some(SECOND * 3), ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    let mut sim = Sim::new(|stack| vec![pool(stack, Watched(Echo), 1, (4096, 4096), settings)]);
+    let at = sim.stream(512, 4096);
+    sim.dial(at, 9900);
+    sim.connected(at).unwrap();
+    sim.send(at, &pattern(4000));
+    let mut got = Vec::new();
+    while got.len() < 4000 {
+        sim.net.run(SECOND * 2);
+        got.extend(sim.read(at).unwrap());
+    }
+    assert_eq!(got, pattern(4000));
 }
 
 #[test]

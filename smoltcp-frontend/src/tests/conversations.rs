@@ -81,7 +81,8 @@ fn file_is_sent_whole_and_its_end_says_so() {
         assert_eq!(sim.read_all(at), Ok(bytes));
         let ended = Told::Ended(End::Finished, 8, len as u64);
         assert_eq!(sim.log.of(peer).last(), Some(&ended));
-        assert_eq!(sim.net.a.store.in_use(), 1, "the file was closed");
+        sim.file("some.bin", b"newer");
+        assert_eq!(sim.net.a.store.in_use(), 1, "nobody reads the old one any more");
     }
 }
 

@@ -154,8 +154,11 @@ fn the_reset_leaves_before_the_socket_is_used_again() {
     for round in 1..=3 {
         let at = sim.connect(FILE);
         let port = sim.peer(at).port();
+        let before = sim.net.now();
         sim.send(at, b"nothing\n");
         assert_eq!(sim.read_all(at), Err(StreamError::Reset));
+        // A reset that comes later answers a retransmission: ours was lost.
+        assert_eq!(sim.net.now(), before);
         let resets = frames
             .borrow()
             .iter()
@@ -206,6 +209,28 @@ fn a_peer_that_begins_anew_from_the_port_of_a_time_wait_is_let_in() {
         sim.net.run(MS * 100);
         assert_eq!(sim.counts().time_wait, 1);
     }
+    assert!(sim.net.now().as_micros() < 1_000_000, "nobody had to ask twice");
+}
+
+/// smoltcp would give the second SYN to the first socket that listens: two sockets for one connection, and a reset.
+#[test]
+fn a_syn_that_comes_again_while_its_answer_is_on_the_way_is_one_connection() {
+    let mut sim = echo(3, 0);
+    let first = sim.connect(ECHO);
+    sim.net.wire.link(Side::A).delay = SECOND * 3;
+    let at = sim.stream(512, 512);
+    sim.dial(at, ECHO);
+    sim.net.run(MS * 10);
+    // Now a socket before that of the handshake listens again.
+    sim.abort(first);
+    sim.net.run(SECOND * 2);
+    let counts = sim.counts();
+    assert_eq!((counts.opening, counts.listening), (1, 2), "{counts:?}");
+    assert!(sim.net.a.stack.traffic().syns_ignored > 0, "the SYN came again");
+    sim.connected(at).unwrap();
+    sim.send(at, b"one");
+    assert_eq!(sim.read_exact(at, 3), b"one");
+    assert_eq!((sim.counts().dropped, sim.counts().served), (0, 2));
 }
 
 #[test]

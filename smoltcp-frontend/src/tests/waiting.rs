@@ -173,6 +173,26 @@ fn a_question_that_nobody_answers_is_given_up_when_its_time_is_up() {
 }
 
 #[test]
+#[cfg(feature = "large-datagrams")]
+fn two_fragmented_datagrams_do_not_overwrite_each_other() {
+    let mut sim = all();
+    let mut asker = Asker::new(&mut sim.net.b.stack, memory(4, 140_000)).unwrap();
+    let (peer, stack) = (sim::address(Side::A, 9900), &mut sim.net.b.stack);
+    asker.bind(stack, 0).unwrap();
+    let datagrams = [pattern(9000), vec![7; 8000]];
+    for datagram in &datagrams {
+        asker.send(stack, peer, datagram).unwrap();
+    }
+    for datagram in &datagrams {
+        let mut buf = vec![0; 9000];
+        assert!(sim.net.run_until(SECOND, |net| {
+            asker.receive(&mut net.b.stack, peer, &mut buf) == Poll::Ready(datagram.len())
+        }));
+        assert_eq!(&buf[..datagram.len()], &datagram[..]);
+    }
+}
+
+#[test]
 fn what_is_too_large_to_answer_is_dropped_and_counted() {
     let mut sim = Sim::new(|stack| {
         let small = udp::Memory { send: leak(vec![0; 100]), ..memory(4, 4096) };
