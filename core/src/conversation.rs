@@ -193,6 +193,7 @@ impl<S: Session> Conversation<S> {
             }
             _ => answer,
         };
+        let answered = answer.is_some();
         let more = input.len() > self.untaken;
         let mut io = Exchange::new(input, self.peer_ended, output, now, answer, host)
             .after_shutdown(self.shutdown != Shutdown::No);
@@ -210,7 +211,9 @@ impl<S: Session> Conversation<S> {
             Halt::Wait(phase, wake) => {
                 // A head counts from its first byte: more of it does not prolong it. What is taken is a head no longer.
                 let same_head = phase == Phase::Head && self.phase == Phase::Head;
-                if used.taken > 0 || used.put > 0 || phase != self.phase || (more && !same_head) {
+                let moved = used.taken > 0 || used.put > 0 || (more && !same_head);
+                // Nor does the peer pay for the time that the host took to answer.
+                if moved || answered || phase != self.phase {
                     self.since = now;
                 }
                 self.phase = phase;
@@ -329,10 +332,11 @@ impl<S: Session> Conversation<S> {
     pub fn deadline(&self, limits: &Limits, pending: bool) -> Option<Instant> {
         let idle = limits.idle.map(|idle| self.since + idle);
         match self.stage {
-            Stage::Closed(_) | Stage::Asking => None,
+            Stage::Closed(_) => None,
             Stage::Draining { .. } => Some(self.since + limits.drain),
             _ if pending => idle,
-            Stage::Ready | Stage::Moved { .. } => None,
+            // The host may take as long as it likes.
+            Stage::Ready | Stage::Asking | Stage::Moved { .. } => None,
             Stage::Waiting => earliest(self.wake, self.limit(limits)),
             Stage::Moving { .. } | Stage::Finishing(_) => idle,
         }
