@@ -1,0 +1,228 @@
+//! How long it waits, in which phase, and what it does then.
+
+use anywire_core::conversation::{Limits, Want};
+use anywire_core::event::End;
+use anywire_core::request::{Answer, Request, Stop};
+use anywire_core::session::{Next, Phase, Reason};
+
+use super::{LIMITS, ms, rig, take_all, wait};
+
+#[test]
+fn idle_between_messages_is_an_orderly_end() {
+    let mut rig = rig(|io, _| {
+        take_all(io);
+        wait(Phase::Between)
+    });
+    rig.step(b"");
+    rig.at(40).step(b"a message");
+    assert_eq!(rig.deadline(), Some(140));
+    assert_eq!(rig.at(139).expire().want(), Want::Input);
+    assert_eq!(rig.at(140).expire().want(), Want::Shutdown);
+    rig.shut();
+    assert_eq!(rig.want(), Want::Drain);
+    rig.conversation.peer_ended();
+    rig.is_over(End::Idle);
+}
+
+#[test]
+fn idle_inside_a_message_is_an_abort() {
+    let mut rig = rig(|_, _| wait(Phase::Inside));
+    rig.step(b"");
+    assert_eq!(rig.deadline(), Some(100));
+    rig.at(99).expire();
+    assert_eq!((rig.want(), rig.ended()), (Want::Input, None));
+    rig.at(100).expire().is_over(End::Aborted(Reason::Idle));
+    assert_eq!(rig.want(), Want::Abort(Reason::Idle));
+}
+
+#[test]
+fn more_bytes_inside_a_message_prolong_it_though_they_are_not_taken() {
+    let mut rig = rig(|_, _| wait(Phase::Inside));
+    rig.step(b"");
+    rig.at(60).step(b"a");
+    assert_eq!(rig.deadline(), Some(160));
+    // Nothing came.
+    rig.at(70).step(b"");
+    assert_eq!(rig.deadline(), Some(160));
+}
+
+#[test]
+fn more_of_a_head_does_not_prolong_it() {
+    let mut rig =
+        rig(|io, _| wait(if io.input().is_empty() { Phase::Between } else { Phase::Head }));
+    rig.step(b"");
+    assert_eq!(rig.deadline(), Some(100));
+    rig.at(50).step(b"n");
+    assert_eq!(rig.deadline(), Some(60));
+    rig.at(55).step(b"a");
+    assert_eq!(rig.deadline(), Some(60));
+    rig.at(59).step(b"m");
+    rig.expire();
+    assert_eq!(rig.want(), Want::Input);
+    rig.at(60).expire().is_over(End::Aborted(Reason::HeadTimeout));
+}
+
+#[test]
+fn a_head_counts_anew_when_the_one_before_it_is_taken() {
+    let mut rig = rig(|io, _| {
+        if io.input().len() >= 4 {
+            io.take(4);
+        }
+        wait(Phase::Head)
+    });
+    rig.step(b"ab");
+    rig.at(8).step(b"cdef");
+    assert_eq!(rig.deadline(), Some(18));
+    // And an answer that was put is no less of an end to it.
+    let mut rig = super::rig(|io, _| {
+        if io.input().len() == 3 && io.room() > 0 {
+            io.put(b"?");
+        }
+        wait(Phase::Head)
+    });
+    rig.step(b"ab");
+    rig.at(8).step(b"c");
+    rig.room = 0;
+    rig.step(b"");
+    assert_eq!(rig.deadline(), Some(18));
+}
+
+#[test]
+fn pending_output_is_an_abort_in_every_stage() {
+    type Put = fn(&mut Option<Request<'static>>) -> Next;
+    let stages: [Put; 5] = [
+        |_| wait(Phase::Between),
+        |_| wait(Phase::Head),
+        |_| Next::Finish,
+        |request| {
+            *request = Some(Request::Send { len: 9 });
+            Next::Ask
+        },
+        |request| {
+            *request = Some(Request::Commit);
+            Next::Ask
+        },
+    ];
+    for (at, next) in stages.into_iter().enumerate() {
+        let mut rig = rig(move |io, request| {
+            io.put(b"reply");
+            next(request)
+        });
+        rig.at(5).step(b"");
+        assert_eq!(rig.deadline_with_output(), Some(105), "stage {at}");
+        rig.conversation.expire(ms(104), &LIMITS, true);
+        assert_eq!(rig.ended(), None, "stage {at}");
+        // Some of it went out.
+        rig.conversation.wrote(ms(50));
+        assert_eq!(rig.deadline_with_output(), Some(150), "stage {at}");
+        rig.conversation.expire(ms(150), &LIMITS, true);
+        assert_eq!(rig.want(), Want::Abort(Reason::Idle), "stage {at}");
+    }
+}
+
+#[test]
+fn the_host_may_take_as_long_as_it_likes_and_the_peer_does_not_pay_for_it() {
+    let mut rig = rig(|io, request| {
+        if io.answer().is_some() {
+            return wait(Phase::Between);
+        }
+        *request = Some(Request::Commit);
+        Next::Ask
+    });
+    rig.step(b"");
+    assert_eq!((rig.want(), rig.deadline()), (Want::Answer, None));
+    rig.at(5000).expire();
+    assert_eq!(rig.want(), Want::Answer);
+    rig.answer(Answer::Committed);
+    assert_eq!((rig.want(), rig.deadline()), (Want::Input, Some(5100)));
+}
+
+#[test]
+fn the_sessions_own_deadline_wakes_it_and_not_before_its_time() {
+    let mut rig = rig(|io, _| {
+        if io.now() >= ms(7) {
+            return Next::Finish;
+        }
+        Next::Wait(Phase::Inside, Some(ms(7)))
+    });
+    rig.step(b"");
+    assert_eq!(rig.deadline(), Some(7));
+    assert_eq!(rig.at(6).expire().want(), Want::Input);
+    assert_eq!(rig.at(7).expire().want(), Want::Step);
+    rig.step(b"");
+    assert_eq!(rig.want(), Want::Shutdown);
+}
+
+#[test]
+fn whoever_wakes_itself_again_and_again_is_still_idle() {
+    let mut rig = rig(|io, _| {
+        Next::Wait(Phase::Between, Some(io.now() + core::time::Duration::from_millis(30)))
+    });
+    rig.step(b"");
+    for at in [30, 60, 90] {
+        assert_eq!(rig.deadline(), Some(at));
+        assert_eq!(rig.at(at).expire().want(), Want::Step);
+        rig.step(b"");
+    }
+    assert_eq!(rig.deadline(), Some(100));
+    assert_eq!(rig.at(100).expire().want(), Want::Shutdown);
+}
+
+#[test]
+fn a_session_that_is_due_is_stepped_before_a_limit_that_is_due_too() {
+    let mut rig = rig(|io, _| {
+        if io.now() >= ms(100) {
+            return Next::Finish;
+        }
+        Next::Wait(Phase::Inside, Some(ms(100)))
+    });
+    rig.step(b"");
+    assert_eq!(rig.at(100).expire().want(), Want::Step);
+}
+
+#[test]
+fn a_transfer_that_stands_still_is_told_to_the_session() {
+    let mut rig = rig(|io, request| match io.answer() {
+        Some(Answer::Moved { len, stop }) => Next::Abort(Reason::Cut { moved: len, stop }),
+        _ => {
+            *request = Some(Request::Send { len: 9 });
+            Next::Ask
+        }
+    });
+    rig.step(b"");
+    rig.at(60).moved(4);
+    assert_eq!(rig.deadline(), Some(160));
+    rig.at(70).moved(0);
+    assert_eq!(rig.deadline(), Some(160), "nothing moved");
+    assert_eq!(rig.at(159).expire().want(), Want::Send { left: 5 });
+    assert_eq!(rig.at(160).expire().want(), Want::Step);
+    rig.step(b"");
+    rig.is_over(End::Aborted(Reason::Cut { moved: 4, stop: Stop::TimedOut }));
+}
+
+#[test]
+fn a_peer_that_does_not_let_us_end_is_aborted() {
+    let mut rig = rig(|_, _| Next::Finish);
+    rig.at(5).step(b"");
+    assert_eq!((rig.want(), rig.deadline()), (Want::Shutdown, Some(105)));
+    rig.at(105).expire().is_over(End::Aborted(Reason::Idle));
+}
+
+#[test]
+fn limits_that_are_off_are_off() {
+    let never = Limits { idle: None, head: None, ..LIMITS };
+    for phase in [Phase::Between, Phase::Head, Phase::Inside] {
+        let mut rig = rig(move |_, _| wait(phase));
+        rig.step(b"");
+        for pending in [false, true] {
+            assert_eq!(rig.conversation.deadline(&never, pending), None);
+            rig.conversation.expire(ms(1 << 40), &never, pending);
+        }
+        assert_eq!(rig.want(), Want::Input);
+    }
+    // A head without a limit of its own is not idle either.
+    let no_head = Limits { head: None, ..LIMITS };
+    let mut rig = rig(|_, _| wait(Phase::Head));
+    rig.step(b"");
+    assert_eq!(rig.conversation.deadline(&no_head, false), None);
+}
