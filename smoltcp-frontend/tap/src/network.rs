@@ -1,0 +1,138 @@
+//! The command line's network: a stack on a TAP device.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use anywire_core::datagram::DatagramService;
+use anywire_core::service::StreamService;
+use anywire_std::cli::network::{self, Network, Plan};
+use anywire_std::engine::Protocol;
+use anywire_std::folder::FolderStore;
+
+use crate::client::Client;
+use crate::device::TapDevice;
+use crate::server::{Options, Server, check_address};
+use crate::station::Station;
+use crate::wire::TapWire;
+
+/// A smoltcp stack on a TAP device: what `anywire-tap` runs on.
+pub struct Tap(Client);
+
+/// How the stack serves.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ServeOptions {
+    /// Sockets for each stream service: as many connections may be open or closing, and the next ones wait
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    sockets: u16,
+    /// How many connections may wait for a socket
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    backlog: u16,
+}
+
+impl Network for Tap {
+    const PROGRAM: &'static str = "anywire-tap";
+    const ABOUT: &'static str =
+        "The socket labs' services and clients, over a TCP/IP stack of its own on a TAP device";
+    type Options = Station;
+    type ServeOptions = ServeOptions;
+    type Wire = TapWire;
+    type Server = Server<FolderStore>;
+
+    fn default_bind(station: &Station) -> IpAddr {
+        station.own_ip()
+    }
+
+    fn default_host(station: &Station) -> String {
+        station.default_peer().to_string()
+    }
+
+    fn open(station: Station) -> Result<Self> {
+        Ok(Self(Client::open(station)?))
+    }
+
+    fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> Result<(TapWire, SocketAddr)> {
+        let peer = SocketAddr::new(address(host)?, port);
+        let wire = self.0.connect(peer, timeout);
+        let wire =
+            wire.map_err(|error| anyhow!("cannot connect to {host} port {port}: {error}"))?;
+        Ok((wire, peer))
+    }
+
+    fn ask(
+        &mut self,
+        host: &str,
+        port: u16,
+        question: &[u8],
+        reply: &mut Vec<u8>,
+        timeout: Duration,
+    ) -> Result<()> {
+        let peer = SocketAddr::new(address(host)?, port);
+        let asked = self.0.ask(peer, question, reply, timeout);
+        asked.map_err(|error| anyhow!("cannot ask {host} port {port}: {error}"))
+    }
+
+    fn server(station: Station, serve: ServeOptions, plan: Plan) -> Result<Server<FolderStore>> {
+        let options = Options {
+            limits: plan.limits,
+            sockets: serve.sockets.into(),
+            max_connections: plan.max_connections,
+            backlog: serve.backlog.into(),
+            grace: plan.grace,
+            once: plan.once,
+        };
+        Server::new(station, options, plan.store, plan.observer)
+    }
+
+    fn check(station: &Station) -> Result<()> {
+        let mut device = TapDevice::open(&station.tap)?;
+        station.interface(&mut device).map(drop)
+    }
+
+    fn check_address(station: &Station, addr: SocketAddr, _: Protocol) -> io::Result<()> {
+        check_address(station, addr.ip())
+    }
+}
+
+/// The address that `host` stands for.
+fn address(host: &str) -> Result<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse().ok().with_context(|| {
+        format!("{host:?} is no address, and finding names needs --dns, which is not there yet")
+    })
+}
+
+impl network::Server for Server<FolderStore> {
+    fn bind_stream<S>(&mut self, service: S, addr: SocketAddr) -> io::Result<SocketAddr>
+    where
+        S: StreamService + Send + 'static,
+    {
+        self.bind_stream(service, addr)
+    }
+
+    fn bind_datagram<D>(&mut self, service: D, addr: SocketAddr) -> io::Result<SocketAddr>
+    where
+        D: DatagramService + Send + 'static,
+    {
+        self.bind_datagram(service, addr)
+    }
+
+    fn free_port(&mut self, ip: IpAddr) -> io::Result<u16> {
+        Server::free_port(self, ip)
+    }
+
+    fn stopper(&self) -> Box<dyn Fn() + Send> {
+        let stopper = self.stopper();
+        Box::new(move || stopper.stop())
+    }
+
+    fn run(self) -> Result<()> {
+        self.run()
+    }
+}
