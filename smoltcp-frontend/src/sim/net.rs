@@ -111,7 +111,14 @@ impl<'w, A: Station, B: Station> Net<'w, A, B> {
             let due = earliest(self.a.poll_at(self.now), self.b.poll_at(self.now));
             let due = earliest(due, self.wire.due());
             match due {
-                Some(due) if due <= self.now => self.now = self.settle(end),
+                Some(due) if due <= self.now => {
+                    if !self.settle() {
+                        if self.now >= end {
+                            return false;
+                        }
+                        self.now = (self.now + CREEP).min(end);
+                    }
+                }
                 Some(due) if due < end => self.now = due,
                 _ if self.now >= end => return false,
                 _ => self.now = end,
@@ -127,8 +134,8 @@ impl<'w, A: Station, B: Station> Net<'w, A, B> {
         self.run_until(span, |_| false);
     }
 
-    /// Polls until nothing is due at this moment, and says what the time is then.
-    fn settle(&mut self, end: Instant) -> Instant {
+    /// Polls until nothing is due at this moment, or says `false` if something always is.
+    fn settle(&mut self) -> bool {
         // Stations that have nothing to say to each other are given this many polls to find out.
         let mut patience = 4;
         while patience > 0 {
@@ -136,10 +143,10 @@ impl<'w, A: Station, B: Station> Net<'w, A, B> {
             self.poll();
             let due = earliest(self.a.poll_at(self.now), self.b.poll_at(self.now));
             if earliest(due, self.wire.due()).is_none_or(|due| due > self.now) {
-                return self.now;
+                return true;
             }
             patience = if self.wire.frames() == frames { patience - 1 } else { 4 };
         }
-        (self.now + CREEP).min(end)
+        false
     }
 }
