@@ -18,6 +18,7 @@ mod bound;
 pub mod client;
 pub mod device;
 mod interface;
+pub mod namespace;
 pub mod network;
 pub mod server;
 pub mod station;

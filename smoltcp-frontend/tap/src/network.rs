@@ -24,7 +24,7 @@ pub struct Tap(Client);
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ServeOptions {
     /// Sockets for each stream service: as many connections may be open or closing, and the next ones wait
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=4096))]
     sockets: u16,
     /// How many connections may wait for a socket
     #[arg(long, value_name = "N", default_value_t = 1024)]

@@ -50,7 +50,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            sockets: 32,
+            sockets: 128,
             max_connections: None,
             backlog: 1024,
             grace: Duration::from_secs(5),

@@ -1,0 +1,148 @@
+//! The clients, against servers of Linux's.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use crate::harness::{
+    LINUX, LinuxServer, anywire_tap, assert_fails, assert_output, run, sample, text,
+};
+
+crate::tests![
+    client_echo_shows_what_comes_back,
+    client_echo_over_udp,
+    client_hello_asks_and_shows,
+    client_file_stores_what_it_gets,
+    a_reset_in_the_middle_is_a_failure_and_leaves_no_file,
+    connect_is_full_duplex_and_half_closes,
+    connect_sees_a_reset,
+    nobody_listening_is_refused_at_once,
+    nobody_there_is_no_answer_in_time,
+    a_lost_question_is_asked_again,
+];
+
+fn client_echo_shows_what_comes_back() {
+    let _server = LinuxServer::start();
+    let output = run(anywire_tap(&["client", "echo"]), b"");
+    assert_output(
+        &output,
+        0,
+        "Connecting to 192.168.69.100 port 9900\n\
+         Sending Test message. This will be echoed\n\
+         Received: Test message. Th\n\
+         Received: is will be echoe\n\
+         Received: d\n\
+         Closing connection to the server\n",
+    );
+}
+
+fn client_echo_over_udp() {
+    let _server = LinuxServer::start();
+    let output = run(anywire_tap(&["client", "echo", "--udp", "a datagram"]), b"");
+    assert_output(
+        &output,
+        0,
+        "Connecting to 192.168.69.100 port 9900\nSending a datagram\nreceived a datagram\n\
+         Closing connection to the server\n",
+    );
+}
+
+fn client_hello_asks_and_shows() {
+    let _server = LinuxServer::start();
+    let output = run(anywire_tap(&["client", "hello"]), b"from a pipe\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let reply = "Server says: I got \"from a pipe\" from you and I am sending it back.\n";
+    assert!(said.starts_with("Connected to: 192.168.69.100 65432\n"), "{said}");
+    assert!(said.ends_with(reply), "{said}");
+}
+
+fn client_file_stores_what_it_gets() {
+    let server = LinuxServer::start();
+    let here = tempfile::tempdir().unwrap();
+    for len in [0, 583_163] {
+        let content = sample(len);
+        std::fs::write(server.folder.path().join("photo"), &content).unwrap();
+        let mut client = anywire_tap(&["client", "file", "photo"]);
+        client.current_dir(here.path());
+        let output = run(client, b"");
+        assert_output(&output, 0, &format!("The size of photo is {len}\n"));
+        assert!(std::fs::read(here.path().join("photo")).unwrap() == content);
+    }
+}
+
+fn a_reset_in_the_middle_is_a_failure_and_leaves_no_file() {
+    let listener = TcpListener::bind((LINUX, 6565)).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        stream.write_all(&sample(100_000)).unwrap();
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let here = tempfile::tempdir().unwrap();
+    let mut client = anywire_tap(&["client", "file", "photo"]);
+    client.current_dir(here.path());
+    let output = run(client, b"");
+    server.join().unwrap();
+    assert_fails(&output, "192.168.69.100 port 6565");
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0, "a file was left");
+}
+
+fn connect_is_full_duplex_and_half_closes() {
+    let _server = LinuxServer::start();
+    // More than all buffers on the way: it cannot all be sent before some is received.
+    let sent = sample(20_000_000);
+    let output = run(anywire_tap(&["connect", LINUX, "9900"]), &sent);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.stdout == sent, "{} bytes came back", output.stdout.len());
+    let output = run(anywire_tap(&["connect", LINUX, "9900", "--send", r"a\x00b\n"]), b"");
+    assert_output(&output, 0, "a\0b\n");
+}
+
+fn connect_sees_a_reset() {
+    let listener = TcpListener::bind((LINUX, 7777)).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 2]).unwrap();
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let output = run(anywire_tap(&["connect", LINUX, "7777", "--send", "hi"]), b"");
+    server.join().unwrap();
+    assert_fails(&output, "reset");
+}
+
+fn nobody_listening_is_refused_at_once() {
+    let begun = Instant::now();
+    let output = run(anywire_tap(&["client", "hello", "x", "--timeout", "30"]), b"");
+    assert_fails(&output, "cannot connect to 192.168.69.100 port 65432: connection refused");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+fn nobody_there_is_no_answer_in_time() {
+    let args = ["client", "hello", "x", "--host", "192.168.69.50", "--timeout", "0.3"];
+    let output = run(anywire_tap(&args), b"");
+    assert_fails(&output, "cannot connect to 192.168.69.50 port 65432: no answer within 0.3 s");
+    let args = ["client", "echo", "--udp", "--host", "192.168.69.50", "--timeout", "0.3"];
+    let output = run(anywire_tap(&args), b"");
+    assert_fails(&output, "cannot ask 192.168.69.50 port 9900: no answer within 0.3 s");
+}
+
+fn a_lost_question_is_asked_again() {
+    let socket = UdpSocket::bind((LINUX, 9900)).unwrap();
+    let server = std::thread::spawn(move || {
+        let mut buf = [0; 64];
+        let (_, first) = socket.recv_from(&mut buf).unwrap();
+        let (len, again) = socket.recv_from(&mut buf).unwrap();
+        assert_eq!(first, again);
+        // A stranger's answer does not count.
+        let stranger = UdpSocket::bind((LINUX, 0)).unwrap();
+        stranger.send_to(b"not that", again).unwrap();
+        socket.send_to(&buf[..len], again).unwrap();
+    });
+    let args = ["client", "echo", "--udp", "--timeout", "2", "again"];
+    let output = run(anywire_tap(&args), b"");
+    server.join().unwrap();
+    assert!(text(&output.stdout).contains("received again\n"), "{}", text(&output.stderr));
+}

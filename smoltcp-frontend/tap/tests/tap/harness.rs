@@ -1,0 +1,185 @@
+//! Runs the program, and peers for it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anywire_core::service::{echo::Echo, file::File, hello::Hello};
+use anywire_std::engine;
+use anywire_std::folder::{FolderOptions, FolderStore};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Linux's end of the TAP device.
+pub(crate) const LINUX: &str = "192.168.69.100";
+
+/// Nothing may take longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program.
+pub(crate) fn anywire_tap(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anywire-tap"));
+    command.args(args).env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end, with `input` piped in.
+pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = pipes.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // It may end without having read all.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// What it wrote, and its exit status.
+#[track_caller]
+pub(crate) fn assert_output(output: &Output, status: i32, stdout: &str) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!((output.status.code(), out.as_str()), (Some(status), stdout), "stderr: {err}");
+}
+
+/// That it failed, and gave this reason.
+#[track_caller]
+pub(crate) fn assert_fails(output: &Output, reason: &str) {
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "stderr: {err}");
+    assert!(err.contains(reason), "{err:?} does not say {reason:?}");
+}
+
+/// Bytes that should be text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Bytes that repeat nowhere soon.
+pub(crate) fn sample(len: usize) -> Vec<u8> {
+    (0..len).map(|i| ((i * 31) >> 3) as u8 ^ (i >> 11) as u8).collect()
+}
+
+/// `anywire-tap serve`, running. It is killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<JoinHandle<String>>,
+    /// Where it has said it listens.
+    pub(crate) listening: Vec<SocketAddr>,
+    pub(crate) folder: TempDir,
+}
+
+impl Server {
+    /// Starts `serve` with a folder of its own, and waits until it has said so of `endpoints`.
+    pub(crate) fn start(args: &[&str], endpoints: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = anywire_tap(&["serve"]);
+        command.args(args).arg("--dir").arg(folder.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut all = String::new();
+            stderr.read_to_string(&mut all).unwrap();
+            all
+        });
+        let mut server =
+            Self { child, stdout, stderr: Some(stderr), listening: Vec::new(), folder };
+        for _ in 0..endpoints {
+            let line = server.line();
+            match line.rsplit_once(' ').map(|(_, addr)| addr.parse()) {
+                Some(Ok(addr)) if line.starts_with("listening ") => server.listening.push(addr),
+                _ => panic!("not a listening line: {line:?}: {}", server.end().1),
+            }
+        }
+        server
+    }
+
+    /// The next line of its standard output, without the newline.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.strip_suffix('\n').unwrap_or(&line).to_owned()
+    }
+
+    /// Connects to its first endpoint.
+    pub(crate) fn connect(&self) -> TcpStream {
+        connect(self.listening[0])
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end; says with which status, and what it had logged.
+    pub(crate) fn end(&mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let log = self.stderr.take().map(|stderr| stderr.join().unwrap());
+        (status.code(), log.unwrap_or_default())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection of Linux's.
+pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&addr, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Sends all and receives all, at the same time.
+pub(crate) fn exchange(stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
+    let mut got = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (&stream).write_all(bytes).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        (&stream).read_to_end(&mut got).unwrap();
+    });
+    got
+}
+
+/// A std server of echo, hello and file at Linux's end, on ports 9900, 65432 and 6565. It is stopped when dropped.
+pub(crate) struct LinuxServer {
+    stopper: engine::Stopper,
+    thread: Option<JoinHandle<()>>,
+    pub(crate) folder: TempDir,
+}
+
+impl LinuxServer {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(folder.path(), FolderOptions::default()).unwrap();
+        let options = engine::Options::default();
+        let mut server = engine::Server::new(options, store, Arc::new(())).unwrap();
+        let addr = |port| SocketAddr::new(LINUX.parse().unwrap(), port);
+        server.bind_stream(Echo, addr(9900)).unwrap();
+        server.bind_datagram(Echo, addr(9900)).unwrap();
+        server.bind_stream(Hello, addr(65432)).unwrap();
+        server.bind_stream(File, addr(6565)).unwrap();
+        let stopper = server.stopper();
+        let thread = std::thread::spawn(move || server.run().unwrap());
+        Self { stopper, thread: Some(thread), folder }
+    }
+}
+
+impl Drop for LinuxServer {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        let joined = self.thread.take().unwrap().join();
+        assert!(joined.is_ok() || std::thread::panicking(), "the server panicked");
+    }
+}

@@ -1,0 +1,63 @@
+//! What goes wrong before anything is served, and what the program says about it.
+
+use anywire_tap::namespace::{ip, make_tap};
+
+use crate::harness::{Server, anywire_tap, assert_fails, run, text};
+
+crate::tests![
+    a_device_that_is_missing_busy_down_or_no_tap,
+    addresses_that_are_not_ours_or_taken,
+    gateways_and_names_that_lead_nowhere,
+    wrong_usage_is_status_2,
+];
+
+fn a_device_that_is_missing_busy_down_or_no_tap() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let serve = |tap| run(anywire_tap(&["serve", "--tap", tap, "--dir", dir]), b"");
+    assert_fails(&serve("tap9"), "there is no TAP device tap9: make one with");
+    assert_fails(&serve("a name that is too long"), "there is no TAP device");
+    assert_fails(&serve("lo"), "lo is no TAP device");
+
+    make_tap("tap8", &[]).unwrap();
+    ip("link set tap8 down").unwrap();
+    assert_fails(&serve("tap8"), "tap8 is down: `sudo ip link set tap8 up`");
+    ip("link del tap8").unwrap();
+
+    let _server = Server::start(&["echo"], 2);
+    assert_fails(&serve("tap0"), "tap0 is in use by another program");
+    assert_fails(&run(anywire_tap(&["client", "hello", "x"]), b""), "tap0 is in use");
+}
+
+fn addresses_that_are_not_ours_or_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let output =
+        run(anywire_tap(&["serve", "echo", "hello=9900", "file=10.0.0.1:0", "--dir", dir]), b"");
+    assert_fails(&output, "cannot serve hello on 192.168.69.1:9900: another");
+    assert_fails(&output, "cannot serve file on 10.0.0.1:0: this stack's address is");
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+}
+
+fn gateways_and_names_that_lead_nowhere() {
+    let client = |args: &[&str]| run(anywire_tap(&[&["client", "hello", "x"], args].concat()), b"");
+    assert_fails(&client(&["--gateway", "10.0.0.1"]), "the gateway 10.0.0.1 is in no network");
+    assert_fails(&client(&["--host", "localhost"]), "finding names needs --dns");
+    assert_fails(&client(&["--host", "192.168.69.1"]), "does not talk to itself");
+    let away = ["--address", "10.0.0.1/24", "--host", "192.168.69.100"];
+    assert_fails(&client(&away), "there is no way to 192.168.69.100");
+    let many = ["1", "2", "3", "4", "5"].map(|n| format!("--address=10.0.0.{n}/24"));
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert_fails(&client(&many), "5 addresses are more than the stack has room for, which is 4");
+}
+
+fn wrong_usage_is_status_2() {
+    for args in [
+        ["serve", "--address", "10.0.0.1"],
+        ["serve", "--mac", "ff-ff-ff-ff-ff-ff"],
+        ["serve", "--sockets", "0"],
+        ["list", "--gateway", "router"],
+    ] {
+        assert_eq!(run(anywire_tap(&args), b"").status.code(), Some(2), "{args:?}");
+    }
+}
