@@ -8,7 +8,7 @@ use embedded_io::{ErrorType, Read, Write};
 use crate::conversation::{Conversation, Lent, Limits, Want};
 use crate::event::{End, Event, Host};
 use crate::instant::Instant;
-use crate::request::{Answer, Request, Stop};
+use crate::request::{Answer, Refusal, Request, Stop};
 use crate::session::{Breach, Reason, Session};
 use crate::store::{Store, carry_out, release};
 
@@ -298,6 +298,8 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
                 continue;
             }
             match self.wire.write(self.output.get(out..len).unwrap_or_default()) {
+                // Whoever takes nothing of something has failed, and would for ever.
+                Ok(0) => return self.conversation.reset(),
                 Ok(n) => {
                     out += n;
                     let now = self.wire.now();
@@ -365,7 +367,8 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
     fn receive(&mut self, left: Option<u64>) {
         let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
         if self.held == 0 {
-            match self.read(left) {
+            let read = if self.ended { Some(0) } else { self.read(left) };
+            match read {
                 Some(0) => {
                     self.ended = true;
                     return self.conversation.stopped(Stop::Ended);
@@ -376,9 +379,10 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
         }
         let body = self.input.get(..self.held.min(left)).unwrap_or_default();
         let Some(file) = &mut self.file else {
-            return self.conversation.stopped(Stop::Store(crate::request::Refusal::Unsupported));
+            return self.conversation.stopped(Stop::Store(Refusal::Unsupported));
         };
         match self.store.write(file, body) {
+            Ok(0) => self.conversation.stopped(Stop::Store(Refusal::Failed)),
             Ok(n) => {
                 let n = n.min(body.len());
                 let now = self.wire.now();
