@@ -1,0 +1,101 @@
+//! Time, on the wire's own clock.
+
+use anywire_core::checked::Checked;
+use anywire_core::event::End;
+use anywire_core::request::Stop;
+use anywire_core::service::{echo, file, hello};
+use anywire_core::session::Reason;
+
+use super::wire::Scripted;
+use super::{Files, User, hold, hold_plain, name};
+
+const AMPLE: (usize, usize) = (8192, 8192);
+const IDLE: u64 = 300_000;
+
+#[test]
+fn a_silent_peer_is_ended_in_good_order() {
+    let mut wire = Scripted::silent().then(1000, b"x");
+    let outcome = hold_plain(Checked::new(echo::Session), &mut wire, AMPLE);
+    assert_eq!(outcome.end, End::Idle);
+    assert!(wire.shut && !wire.aborted);
+    // The limit counts from the last byte; then the peer's end is awaited for two seconds.
+    assert_eq!((&wire.written[..], wire.millis()), (&b"x"[..], 1000 + IDLE + 2000));
+}
+
+#[test]
+fn half_a_name_is_given_ten_seconds() {
+    // Every byte is quick enough to keep a silence from ending the name.
+    let wire = Scripted::silent();
+    let mut wire = (0..1000).fold(wire, |wire, i| wire.then(50 + i * 90, b"x"));
+    let outcome = hold(
+        Checked::new(file::Session::default()),
+        &mut wire,
+        &mut Files::new(),
+        &mut User::default(),
+        AMPLE,
+    );
+    assert_eq!(outcome.end, End::Aborted(Reason::HeadTimeout));
+    assert!(wire.aborted && !wire.shut);
+    // The bytes that are there when the time comes are read first.
+    assert!((10_050..10_140).contains(&wire.millis()), "{}", wire.millis());
+}
+
+#[test]
+fn a_silence_ends_a_name() {
+    let mut store = Files::new();
+    store.put(name("photo"), b"body").unwrap();
+    let mut wire = Scripted::silent().then(0, b"pho").then(90, b"to").then_ends(5000);
+    let outcome = hold(
+        Checked::new(file::Session::default()),
+        &mut wire,
+        &mut store,
+        &mut User::default(),
+        AMPLE,
+    );
+    assert_eq!((outcome.end, &wire.written[..]), (End::Finished, &b"body"[..]));
+    // Found at 190, and then the two seconds of draining.
+    assert_eq!(wire.millis(), 2190);
+}
+
+#[test]
+fn a_reply_that_nobody_reads_is_an_abort() {
+    let mut wire = Scripted::sends(&[b"one"]).full_at(10);
+    let outcome = hold_plain(Checked::new(hello::Session::default()), &mut wire, AMPLE);
+    assert_eq!(outcome.end, End::Aborted(Reason::Idle));
+    assert_eq!((wire.written.len(), wire.millis(), wire.aborted), (10, IDLE, true));
+}
+
+#[test]
+fn a_body_that_nobody_reads_is_an_abort_and_the_file_is_closed() {
+    let mut store = Files::new();
+    store.put(name("photo"), &[7; 1000]).unwrap();
+    let mut wire = Scripted::sends(&[b"photo"]).full_at(100);
+    let outcome = hold(
+        Checked::new(file::Session::default()),
+        &mut wire,
+        &mut store,
+        &mut User::default(),
+        AMPLE,
+    );
+    assert_eq!(outcome.end, End::Aborted(Reason::Cut { moved: 100, stop: Stop::TimedOut }));
+    assert_eq!((wire.millis(), wire.aborted), (IDLE, true));
+    store.put(name("photo"), b"new").unwrap();
+    assert_eq!(store.in_use(), 1, "nobody reads the old one");
+}
+
+#[test]
+fn a_peer_that_never_stops_sending_is_drained_by_bytes() {
+    let mut store = Files::new();
+    store.put(name("photo"), b"body").unwrap();
+    let flood = vec![0; 4 << 20];
+    let mut wire = Scripted::silent().then(0, b"photo\n").then(0, &flood);
+    let outcome = hold(
+        Checked::new(file::Session::default()),
+        &mut wire,
+        &mut store,
+        &mut User::default(),
+        AMPLE,
+    );
+    assert_eq!((outcome.end, wire.millis()), (End::Finished, 0));
+    assert!((3 << 20) - 8192 <= wire.unread.len() && wire.unread.len() <= 3 << 20);
+}
