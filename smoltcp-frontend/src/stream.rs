@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::task::Poll;
 
 use smoltcp::iface::SocketHandle;
-use smoltcp::socket::tcp::{ConnectError, Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{ConnectError, RecvError, Socket, SocketBuffer, State};
 use smoltcp::wire::IpEndpoint;
 
 use crate::drive::has_fin;
@@ -169,15 +169,26 @@ impl Stream {
         stack.sockets.get::<Socket<'_>>(self.handle).state()
     }
 
+    /// Why there is no connection any longer.
+    fn lost(&self) -> StreamError {
+        if self.connected { StreamError::Reset } else { StreamError::Refused }
+    }
+
     /// Sees what the network has done.
     fn look<'s, 'a>(&mut self, stack: &'s mut Stack<'a>) -> &'s mut Socket<'a> {
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
         match socket.state() {
-            State::Closed if self.fin && self.shut && socket.send_queue() == 0 => {}
-            State::Closed => {
-                let error = if self.connected { StreamError::Reset } else { StreamError::Refused };
-                self.failed.get_or_insert(error);
+            // Nothing of ours was lost: what came before the reset counts, and so does an end that did. (A peer that has
+            // forgotten the connection answers our second ACK of its FIN with a reset.)
+            State::Closed if self.shut && socket.send_queue() == 0 && self.failed.is_none() => {
+                if socket.recv_queue() == 0 && !self.fin {
+                    match socket.recv(|_| (0, ())) {
+                        Err(RecvError::Finished) => self.fin = true,
+                        _ => self.failed = Some(self.lost()),
+                    }
+                }
             }
+            State::Closed => self.failed = Some(self.failed.unwrap_or(self.lost())),
             State::SynSent | State::SynReceived | State::Listen => {}
             state => {
                 self.connected = true;

@@ -1,12 +1,14 @@
 //! Every scenario, on every transport, with every cut. `cargo test --test scenarios -- memory::echo` runs some.
 
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anywire_tests::matrix::{Matrix, Outcome};
 use anywire_tests::network::Setup;
+use anywire_tests::programs::program;
 use anywire_tests::scenarios::{self, Scenario};
-use anywire_tests::transports::{self, Frontend, Transport};
+use anywire_tests::transports::{self, Frontend, TAP_PROBLEM, Transport};
 use anywire_tests::world::{Cuts, World};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -14,6 +16,7 @@ static MATRIX: Matrix = Matrix::new();
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    enter_tap_shell();
     let transports: Vec<_> = transports::all().into_iter().filter(chosen).collect();
     let mut trials = Vec::new();
     for &transport in &transports {
@@ -35,12 +38,38 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// Runs this program again inside `cargo xtask tap shell`, so that there is a TAP; or notes why that cannot be.
+fn enter_tap_shell() {
+    if std::env::var_os(TAP_PROBLEM).is_some() || only("std") {
+        return;
+    }
+    let mut probe = program("xtask");
+    let probe = probe.args(["tap", "shell", "--", "true"]).output().expect("xtask can be run");
+    let problem = String::from_utf8_lossy(&probe.stderr).trim().to_owned();
+    let this = std::env::current_exe().expect("a test has a path");
+    let mut again = if probe.status.success() {
+        let mut shell = program("xtask");
+        shell.args(["tap", "shell", "--"]).arg(this).env(TAP_PROBLEM, "");
+        shell
+    } else {
+        let mut outside = Command::new(this);
+        outside.env(TAP_PROBLEM, format!("there is no TAP: {problem}"));
+        outside
+    };
+    let error = again.args(std::env::args_os().skip(1)).exec();
+    panic!("this program cannot run itself: {error}");
+}
+
+fn only(frontend: &str) -> bool {
+    std::env::var("ANYWIRE_FRONTEND").is_ok_and(|only| only == frontend)
+}
+
 /// `ANYWIRE_FRONTEND` leaves out the other frontend's transports.
 fn chosen(transport: &Transport) -> bool {
-    match (std::env::var("ANYWIRE_FRONTEND").as_deref(), transport.frontend) {
-        (Ok("std"), frontend) => frontend != Frontend::Smoltcp,
-        (Ok("smoltcp"), frontend) => frontend != Frontend::Std,
-        _ => true,
+    match transport.frontend {
+        Frontend::Core => true,
+        Frontend::Std => !only("smoltcp"),
+        Frontend::Smoltcp => !only("std"),
     }
 }
 

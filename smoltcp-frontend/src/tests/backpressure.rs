@@ -269,3 +269,31 @@ fn a_peer_that_vanishes_is_missed_if_keep_alive_is_on() {
     assert_eq!(sim.log.ends(), [End::Reset]);
     assert_eq!(sim.counts().listening, 1);
 }
+
+/// A peer that has ended its side and reads slowly: its window opens while our FIN waits behind what the ring holds.
+#[test]
+fn a_slow_reader_that_has_ended_does_not_stall() {
+    let content = pattern(20_000);
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 1, (4096, 4096), Settings::default())]
+    });
+    sim.file("a", &content);
+    let at = sim.stream(4096, 4096);
+    sim.dial(at, <file::File as StreamService>::ABOUT.port);
+    sim.connected(at).unwrap();
+    let begun = sim.net.now();
+    sim.send(at, b"a\n");
+    sim.shutdown(at);
+    let mut got = Vec::new();
+    loop {
+        // The window is full before anything is read.
+        sim.net.run(MS * 10);
+        match sim.read(at).unwrap() {
+            some if some.is_empty() => break,
+            some => got.extend(some),
+        }
+    }
+    assert!(got == content);
+    let took = sim.net.now().saturating_since(begun);
+    assert!(took < MS * 200, "{took:?}: it waited for a window probe");
+}

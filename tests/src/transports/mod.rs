@@ -5,12 +5,14 @@ mod memory;
 mod sim;
 mod std_poll;
 mod store;
+mod tap;
 
 use anywire_core::checked::Checked;
 use anywire_core::datagram::DatagramService;
 use anywire_core::service::{About, StreamService, Visitor, catalog};
 
 use crate::network::{Network, Setup};
+pub use tap::PROBLEM as TAP_PROBLEM;
 
 /// A kind of wire with a server on it.
 #[derive(Clone, Copy)]
@@ -41,7 +43,7 @@ pub enum Frontend {
 
 /// All of them, in the order of the matrix.
 pub fn all() -> Vec<Transport> {
-    vec![memory::TRANSPORT, std_poll::TRANSPORT, sim::TRANSPORT]
+    vec![memory::TRANSPORT, std_poll::TRANSPORT, sim::TRANSPORT, tap::SERVER, tap::CLIENT]
 }
 
 const fn never_missing() -> Option<String> {

@@ -41,7 +41,8 @@ pub(super) struct Running {
     _dir: tempfile::TempDir,
 }
 
-struct Ends(Mutex<Sender<End>>);
+/// Sends every end to whoever asks for them.
+pub(super) struct Ends(pub(super) Mutex<Sender<End>>);
 
 impl Observer for Ends {
     fn observe(&self, _: &Link, event: Event<'_>) {

@@ -1,0 +1,246 @@
+//! The TAP device: our stack on one end, Linux's own TCP on the other, both ways.
+//!
+//! The test program runs itself inside `cargo xtask tap shell`, so that there is a `tap0` and nothing of this machine is touched. There
+//! is one device, so there is one trial at a time on it.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anywire_core::blocking::{Interest, Wire};
+use anywire_core::event::End;
+use anywire_core::service::StreamService;
+use anywire_std::clock;
+use anywire_tap::client::Client;
+use anywire_tap::server::{Options, Server, Stopper};
+use anywire_tap::station::Station;
+use anywire_tap::wire::TapWire;
+use embedded_io::{Read, Write};
+
+use super::linux::Streams;
+use super::std_poll::{Ends, Running};
+use super::store::SharedStore;
+use super::{Frontend, Transport, WithService, with_service};
+use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+
+/// Our stack serves, Linux connects.
+pub(super) const SERVER: Transport = Transport {
+    name: "tap-server",
+    frontend: Frontend::Smoltcp,
+    missing,
+    with: |setup, peer| {
+        let device = device();
+        let server = StackServer::start(setup)?;
+        peer(&mut TapServer { server, streams: Streams::default() });
+        drop(device);
+        Ok(())
+    },
+};
+
+/// Linux serves, our stack connects.
+pub(super) const CLIENT: Transport = Transport {
+    name: "tap-client",
+    frontend: Frontend::Smoltcp,
+    missing,
+    with: |setup, peer| {
+        let device = device();
+        let server = Running::start(setup, "192.168.69.100:0".parse()?)?;
+        let client = Client::open(Station::default())?;
+        peer(&mut TapClient { server, client, streams: Vec::new() });
+        drop(device);
+        Ok(())
+    },
+};
+
+/// Set to what went wrong, or to nothing, by whoever ran this program inside a tap shell.
+pub const PROBLEM: &str = "ANYWIRE_TAP_PROBLEM";
+
+fn missing() -> Option<String> {
+    match std::env::var(PROBLEM) {
+        Ok(problem) if problem.is_empty() => None,
+        Ok(problem) => Some(problem),
+        Err(_) => Some("this does not run inside `cargo xtask tap shell`".into()),
+    }
+}
+
+/// The device, for one trial.
+fn device() -> MutexGuard<'static, ()> {
+    static DEVICE: Mutex<()> = Mutex::new(());
+    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct StackServer {
+    addr: SocketAddr,
+    ends: Receiver<End>,
+    stopper: Stopper,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+struct Bind<'a> {
+    server: &'a mut Server<SharedStore>,
+    bound: Option<std::io::Result<SocketAddr>>,
+}
+
+impl WithService for Bind<'_> {
+    fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
+        let addr = SocketAddr::new(Station::default().own_ip(), 0);
+        self.bound = Some(self.server.bind_stream(service, addr));
+    }
+}
+
+impl StackServer {
+    fn start(setup: Setup) -> anyhow::Result<Self> {
+        let options = Options {
+            limits: setup.limits,
+            grace: Duration::from_millis(100),
+            ..Options::default()
+        };
+        let (sender, ends) = channel();
+        let observer = Arc::new(Ends(Mutex::new(sender)));
+        let mut server = Server::new(Station::default(), options, SharedStore, observer)?;
+        let mut bind = Bind { server: &mut server, bound: None };
+        with_service(setup.service, &mut bind);
+        let addr = bind.bound.ok_or_else(|| anyhow::anyhow!("no service {}", setup.service))??;
+        let stopper = server.stopper();
+        let thread = Some(std::thread::spawn(move || server.run()));
+        Ok(Self { addr, ends, stopper, thread })
+    }
+}
+
+impl Drop for StackServer {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            let ran = thread.join();
+            if !std::thread::panicking() {
+                ran.expect("the server panicked").expect("the server failed");
+            }
+        }
+    }
+}
+
+struct TapServer {
+    server: StackServer,
+    streams: Streams,
+}
+
+impl Network for TapServer {
+    fn open(&mut self) -> Handle {
+        self.streams.open(self.server.addr)
+    }
+
+    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
+        self.streams.send(stream, bytes)
+    }
+
+    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
+        self.streams.receive(stream, buf)
+    }
+
+    fn shutdown(&mut self, stream: Handle) {
+        self.streams.shutdown(stream);
+    }
+
+    fn abort(&mut self, stream: Handle) {
+        self.streams.abort(stream);
+    }
+
+    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
+        self.streams.wait(stream, awaited, limit)
+    }
+
+    fn ended(&mut self, limit: Duration) -> Option<End> {
+        self.server.ends.recv_timeout(limit).ok()
+    }
+
+    fn many(&self) -> usize {
+        100
+    }
+}
+
+struct TapClient {
+    server: Running,
+    client: Client,
+    streams: Vec<TapWire>,
+}
+
+impl TapClient {
+    /// Whether there is something to read, or room to write, at once.
+    fn ready(&mut self, stream: Handle, interest: Interest) -> Result<bool, Reset> {
+        let ready = self.streams[stream].wait(interest, Some(clock::now())).map_err(|_| Reset)?;
+        Ok(ready.read || ready.write)
+    }
+}
+
+impl Network for TapClient {
+    fn open(&mut self) -> Handle {
+        let wire = self.client.connect(self.server.addr, Duration::from_secs(30));
+        self.streams.push(wire.expect("Linux answers"));
+        self.streams.len() - 1
+    }
+
+    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
+        if bytes.is_empty() || !self.ready(stream, Interest::Write)? {
+            return Ok(0);
+        }
+        let sent = self.streams[stream].write(bytes).map_err(|_| Reset)?;
+        self.streams[stream].flush().map_err(|_| Reset)?;
+        Ok(sent)
+    }
+
+    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
+        if !self.ready(stream, Interest::Read)? {
+            return Ok(Received::Nothing);
+        }
+        Ok(match self.streams[stream].read(buf).map_err(|_| Reset)? {
+            0 => Received::End,
+            n => Received::Bytes(n),
+        })
+    }
+
+    fn shutdown(&mut self, stream: Handle) {
+        // Of a connection that was reset there is nothing to shut down.
+        let _ = self.streams[stream].shutdown();
+    }
+
+    fn abort(&mut self, stream: Handle) {
+        self.streams[stream].abort();
+    }
+
+    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
+        let interest = match awaited {
+            Awaited::Read => Interest::Read,
+            Awaited::Write => Interest::Write,
+            Awaited::Both => Interest::Both,
+        };
+        let deadline = clock::now() + limit;
+        // A failure is something that happens.
+        self.streams[stream]
+            .wait(interest, Some(deadline))
+            .map_or(true, |ready| ready.read || ready.write)
+    }
+
+    fn ended(&mut self, limit: Duration) -> Option<End> {
+        // The stack works only while somebody waits for it.
+        let deadline = clock::now() + limit;
+        loop {
+            let end = self.server.ended(Duration::ZERO);
+            if end.is_some() || clock::now() >= deadline {
+                return end;
+            }
+            let slice = clock::now() + Duration::from_millis(2);
+            if let Some(stream) = self.streams.first_mut() {
+                // What comes of it does not matter; it may be readable, or over, all the time.
+                let _ = stream.wait(Interest::Read, Some(slice));
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn many(&self) -> usize {
+        // As many as the client's stack has sockets, less a few for those that linger.
+        50
+    }
+}
