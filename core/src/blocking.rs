@@ -178,6 +178,7 @@ struct Line<'d, S, W: Wire, St: Store> {
     limits: &'d Limits,
     input: &'d mut [u8],
     /// Untaken bytes, at the front of `input`.
+    /// Invariant: at most `input.len()`.
     held: usize,
     ended: bool,
     output: &'d mut [u8],
@@ -248,8 +249,10 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
 
     /// Drops the first `n` bytes of the input.
     fn take(&mut self, n: usize) {
-        if n > 0 {
-            self.input.copy_within(n..self.held, 0);
+        if let Some(held) = self.input.get_mut(..self.held)
+            && (1..=held.len()).contains(&n)
+        {
+            held.copy_within(n.., 0);
             self.held -= n;
         }
     }
@@ -272,7 +275,7 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
         let free = self.input.get_mut(self.held..).unwrap_or_default();
         let most = most.min(free.len());
         match self.wire.read(free.get_mut(..most).unwrap_or_default()) {
-            Ok(n) => Some(n),
+            Ok(n) => Some(n.min(most)),
             Err(error) => {
                 self.failed(error);
                 None
@@ -301,6 +304,7 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
                 // Whoever takes nothing of something has failed, and would for ever.
                 Ok(0) => return self.conversation.reset(),
                 Ok(n) => {
+                    let n = n.min(len - out);
                     out += n;
                     let now = self.wire.now();
                     if body {
@@ -325,7 +329,7 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
         let request = self.conversation.request(held);
         let answer = match request {
             Some(Request::Line { prompt, max }) => {
-                let (held, free) = self.input.split_at_mut(self.held);
+                let (held, free) = self.input.split_at_mut_checked(self.held).unwrap_or_default();
                 let max = max.min(free.len());
                 let line = free.get_mut(..max).unwrap_or_default();
                 let len = self.host.line(prompt, line);

@@ -246,14 +246,16 @@ impl<S: Session> Conversation<S> {
 
     /// `len` bytes of a body were moved.
     pub fn moved(&mut self, len: u64, now: Instant, host: &mut dyn Host) {
-        if let Stage::Moving { sending, left, moved } = self.stage {
-            let (moved, before) = (moved + len, left);
-            let left = left.map(|left| left.saturating_sub(len));
+        if let Stage::Moving { sending, left, moved: before } = self.stage {
+            let moved = before.saturating_add(len);
             if len > 0 {
                 self.since = now;
-                host.observe(Event::Moving { moved, of: before.map(|left| moved - len + left) });
+                let of = left.map(|left| left.saturating_add(before));
+                host.observe(Event::Moving { moved, of });
             }
-            *(if sending { &mut self.sent } else { &mut self.received }) += len;
+            let counted = if sending { &mut self.sent } else { &mut self.received };
+            *counted = counted.saturating_add(len);
+            let left = left.map(|left| left.saturating_sub(len));
             self.stage = Stage::moving(sending, left, moved);
         }
     }
