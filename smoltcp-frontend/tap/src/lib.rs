@@ -18,7 +18,6 @@ mod bound;
 pub mod client;
 pub mod device;
 mod interface;
-pub mod namespace;
 pub mod network;
 pub mod server;
 pub mod station;

@@ -273,7 +273,8 @@ impl<'r, T: Store + 'r> Running<'r, T> {
     fn run(mut self) -> Result<()> {
         let bell = Arc::clone(&self.bell);
         loop {
-            let rung = self.turn(Some(&bell), None)?;
+            let rung = self.sleep(Some(&bell), None)?;
+            self.poll()?;
             let done = self
                 .once
                 .as_ref()
@@ -310,13 +311,7 @@ impl<'r, T: Store + 'r> Running<'r, T> {
         }
     }
 
-    /// Sleeps until something happens, and deals with it; says whether the bell has rung.
-    fn turn(&mut self, bell: Option<&Bell>, until: Option<Instant>) -> Result<bool> {
-        let rung = self.sleep(bell, until)?;
-        self.poll()?;
-        Ok(rung)
-    }
-
+    /// Sleeps until there is something to do; says whether the bell has rung.
     fn sleep(&mut self, bell: Option<&Bell>, until: Option<Instant>) -> Result<bool> {
         let due = earliest(until, self.stack.poll_at(clock::now(), &self.endpoints));
         wait(self.device.as_fd(), bell.map(AsFd::as_fd), due).context("cannot wait")

@@ -4,11 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anywire_tap::namespace::{ip, make_tap};
 use rustix::process::Signal;
 use socket2::SockRef;
 
 use crate::harness::{Server, exchange, sample, text};
+use crate::namespace::{ip, make_tap};
 
 crate::tests![
     a_fin_with_unread_input_behind_it_does_not_become_a_reset,

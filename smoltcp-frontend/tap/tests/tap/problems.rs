@@ -1,8 +1,7 @@
 //! What goes wrong before anything is served, and what the program says about it.
 
-use anywire_tap::namespace::{ip, make_tap};
-
 use crate::harness::{Server, anywire_tap, assert_fails, run, text};
+use crate::namespace::{ip, make_tap};
 
 crate::tests![
     a_device_that_is_missing_busy_down_or_no_tap,

@@ -1,7 +1,5 @@
-//! A network for tests: a namespace with a TAP device in it, where nothing else runs and nothing outside is changed.
-//!
-//! Tests get what `cargo xtask tap shell` gives to people. It needs the programs `unshare` and `ip`, and leave to open `/dev/net/tun`; root
-//! is not needed where user namespaces are allowed.
+//! A network of the tests' own: a namespace with a TAP device in it, where nothing else runs and nothing outside is changed. It is what
+//! `cargo xtask tap shell` gives to people, for `cargo test` alone.
 
 use std::env;
 use std::fs;
@@ -19,7 +17,7 @@ const KINDS: [&str; 2] = ["-n", "-Urn"];
 /// Starts this program again, with the same arguments, in a network namespace that has loopback and [`tap0`](make_tap), Linux's end of
 /// it with the addresses 192.168.69.100/24 and fdaa::100/64. Returns there, or with the reason why there is no such place. To be called
 /// first in `main`: what was done before is done twice.
-pub fn enter() -> Result<()> {
+pub(crate) fn enter() -> Result<()> {
     if env::var_os(INSIDE).is_some() {
         ip("link set lo up")?;
         return make_tap("tap0", &["192.168.69.100/24", "fdaa::100/64"]);
@@ -45,7 +43,7 @@ pub fn enter() -> Result<()> {
 }
 
 /// Makes the TAP device `name` and gives Linux's end of it `addresses`; both are up at once.
-pub fn make_tap(name: &str, addresses: &[&str]) -> Result<()> {
+pub(crate) fn make_tap(name: &str, addresses: &[&str]) -> Result<()> {
     ip(&format!("tuntap add dev {name} mode tap"))?;
     // Where IPv6 is off by default. Where there is none, addressing says so.
     let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "0");
@@ -58,7 +56,7 @@ pub fn make_tap(name: &str, addresses: &[&str]) -> Result<()> {
 }
 
 /// Runs `ip` of iproute2, with arguments that are separated by spaces.
-pub fn ip(args: &str) -> Result<()> {
+pub(crate) fn ip(args: &str) -> Result<()> {
     let done = Command::new("ip").args(args.split(' ')).output();
     let done = done.context("cannot run `ip` (of iproute2)")?;
     let stderr = String::from_utf8_lossy(&done.stderr);
