@@ -14,3 +14,8 @@ pub mod samples;
 pub mod scenarios;
 pub mod transports;
 pub mod world;
+
+/// The README's program, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

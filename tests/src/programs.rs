@@ -16,7 +16,7 @@ pub fn directory() -> &'static Path {
         build
             .args(["build", "--quiet", "--bins"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        build.args(["-p", "anywire-std", "-p", "anywire-tap", "-p", "xtask"]);
+        build.arg("--workspace");
         if directory.ends_with("release") {
             build.arg("--release");
         }
