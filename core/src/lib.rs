@@ -5,7 +5,6 @@
 pub mod blocking;
 pub mod checked;
 pub mod client;
-
 pub mod conversation;
 pub mod datagram;
 pub mod event;
