@@ -190,6 +190,7 @@ impl ErrorType for Serial<'_> {
 
 impl Read for Serial<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
+        assert!(!self.input.is_empty(), "nothing will come: a read would wait for ever");
         let len = buf.len().min(3);
         self.input.read(&mut buf[..len])
     }

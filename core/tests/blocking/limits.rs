@@ -2,9 +2,10 @@
 
 use anywire_core::checked::Checked;
 use anywire_core::event::End;
+use anywire_core::exchange::Exchange;
 use anywire_core::request::Stop;
 use anywire_core::service::{echo, file, hello};
-use anywire_core::session::Reason;
+use anywire_core::session::{Next, Phase, Reason, Session};
 
 use super::wire::Scripted;
 use super::{Files, User, hold, hold_plain, name};
@@ -98,4 +99,31 @@ fn a_peer_that_never_stops_sending_is_drained_by_bytes() {
     );
     assert_eq!((outcome.end, wire.millis()), (End::Finished, 0));
     assert!((3 << 20) - 8192 <= wire.unread.len() && wire.unread.len() <= 3 << 20);
+}
+
+#[test]
+fn what_has_no_room_to_go_stays_on_the_wire() {
+    let mut wire = Scripted::silent().then(0, &[7; 1000]).full_at(4);
+    let outcome = hold_plain(Checked::new(echo::Session), &mut wire, (64, 4));
+    assert_eq!(outcome.end, End::Aborted(Reason::Idle));
+    // Four bytes are out, and four wait.
+    assert_eq!((wire.written.len(), wire.unread.len()), (4, 992));
+}
+
+/// Finishes when it has seen four bytes, and takes none.
+struct Uninterested;
+
+impl Session for Uninterested {
+    const HOLD: usize = 4;
+
+    fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+        if io.input().len() < 4 { Next::Wait(Phase::Head, None) } else { Next::Finish }
+    }
+}
+
+#[test]
+fn draining_goes_on_though_all_of_the_buffer_is_held() {
+    let mut wire = Scripted::sends(&[b"abcd", b"efgh"]);
+    assert_eq!(hold_plain(Checked::new(Uninterested), &mut wire, (4, 1)).end, End::Finished);
+    assert_eq!((wire.millis(), wire.unread.len()), (0, 0));
 }

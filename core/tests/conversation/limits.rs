@@ -169,6 +169,18 @@ fn whoever_wakes_itself_again_and_again_is_still_idle() {
 }
 
 #[test]
+fn a_phase_that_changes_by_itself_begins_anew() {
+    let mut rig = rig(|io, _| {
+        let later = (io.now() < ms(30)).then_some(ms(30));
+        Next::Wait(if later.is_some() { Phase::Between } else { Phase::Inside }, later)
+    });
+    rig.step(b"");
+    assert_eq!(rig.at(30).expire().want(), Want::Step);
+    rig.step(b"");
+    assert_eq!(rig.deadline(), Some(130));
+}
+
+#[test]
 fn a_session_that_is_due_is_stepped_before_a_limit_that_is_due_too() {
     let mut rig = rig(|io, _| {
         if io.now() >= ms(100) {
