@@ -1,4 +1,4 @@
-//! The peer's end of a wire, as Linux's own TCP has it.
+//! The peer's end of a wire, as Linux's own TCP has it, with any server on the other.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,11 +8,26 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::network::{Awaited, Handle, Received, Reset};
+use anywire_core::event::End;
 
-/// Streams of the system's.
-#[derive(Debug, Default)]
-pub(super) struct Streams {
+use crate::network::{Awaited, Handle, Network, Received, Reset};
+
+/// A server that runs by itself.
+pub(super) trait Server {
+    /// The largest segment on its wire, in bytes.
+    const MSS: usize;
+
+    /// Where it listens.
+    fn addr(&self) -> SocketAddr;
+
+    /// How the next connection ended, if it does within `limit`.
+    fn ended(&mut self, limit: Duration) -> Option<End>;
+}
+
+/// Streams of the system's, to a server.
+#[derive(Debug)]
+pub(super) struct FromLinux<S> {
+    server: S,
     streams: Vec<Stream>,
 }
 
@@ -22,9 +37,16 @@ struct Stream {
     broken: bool,
 }
 
-impl Streams {
-    /// Connects to `addr`, and waits until that is done.
-    pub(super) fn open(&mut self, addr: SocketAddr) -> Handle {
+impl<S: Server> FromLinux<S> {
+    pub(super) fn new(server: S) -> Self {
+        Self { server, streams: Vec::new() }
+    }
+}
+
+impl<S: Server> Network for FromLinux<S> {
+    /// Connects, and waits until that is done.
+    fn open(&mut self) -> Handle {
+        let addr = self.server.addr();
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
         let connected = socket.connect_timeout(&addr.into(), Duration::from_secs(30));
         let socket = TcpStream::from(socket);
@@ -35,11 +57,11 @@ impl Streams {
         self.streams.len() - 1
     }
 
-    pub(super) fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
+    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
         self.streams[stream].io(|mut socket| socket.write(bytes)).map(Option::unwrap_or_default)
     }
 
-    pub(super) fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
+    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
         Ok(match self.streams[stream].io(|mut socket| socket.read(buf))? {
             Some(0) => Received::End,
             Some(n) => Received::Bytes(n),
@@ -47,20 +69,20 @@ impl Streams {
         })
     }
 
-    pub(super) fn shutdown(&mut self, stream: Handle) {
+    fn shutdown(&mut self, stream: Handle) {
         if let Some(socket) = &self.streams[stream].socket {
             // Of a connection that was reset there is nothing to shut down.
             let _ = socket.shutdown(Shutdown::Write);
         }
     }
 
-    pub(super) fn abort(&mut self, stream: Handle) {
+    fn abort(&mut self, stream: Handle) {
         if let Some(socket) = self.streams[stream].socket.take() {
             SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
 
-    pub(super) fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
+    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
         let Some(socket) = &self.streams[stream].socket else { return true };
         let flags = match awaited {
             Awaited::Read => PollFlags::IN,
@@ -80,6 +102,18 @@ impl Streams {
                 Err(error) => panic!("poll: {error}"),
             }
         }
+    }
+
+    fn ended(&mut self, limit: Duration) -> Option<End> {
+        self.server.ended(limit)
+    }
+
+    fn mss(&self) -> usize {
+        S::MSS
+    }
+
+    fn many(&self) -> usize {
+        100
     }
 }
 

@@ -11,9 +11,9 @@ use anywire_core::service::StreamService;
 use anywire_std::engine::{Link, Observer, Options, Server, Stopper};
 use anywire_std::folder::{FolderOptions, FolderStore};
 
-use super::linux::Streams;
+use super::linux::{self, FromLinux};
 use super::{Frontend, Transport, WithService, never_missing, with_service};
-use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+use crate::network::Setup;
 use crate::samples;
 
 pub(super) const TRANSPORT: Transport = Transport {
@@ -22,19 +22,14 @@ pub(super) const TRANSPORT: Transport = Transport {
     missing: never_missing,
     with: |setup, peer| {
         let server = Running::start(setup, "127.0.0.1:0".parse()?)?;
-        peer(&mut StdPoll { server, streams: Streams::default() });
+        peer(&mut FromLinux::new(server));
         Ok(())
     },
 };
 
-struct StdPoll {
-    server: Running,
-    streams: Streams,
-}
-
 /// A poll engine on a thread of its own, with a folder of its own.
 pub(super) struct Running {
-    pub(super) addr: SocketAddr,
+    addr: SocketAddr,
     ends: Receiver<End>,
     stopper: Stopper,
     thread: Option<JoinHandle<std::io::Result<()>>>,
@@ -81,10 +76,6 @@ impl Running {
         let thread = Some(std::thread::spawn(move || server.run()));
         Ok(Self { addr, ends, stopper, thread, _dir: dir })
     }
-
-    pub(super) fn ended(&mut self, limit: Duration) -> Option<End> {
-        self.ends.recv_timeout(limit).ok()
-    }
 }
 
 impl Drop for Running {
@@ -99,41 +90,15 @@ impl Drop for Running {
     }
 }
 
-impl Network for StdPoll {
-    fn open(&mut self) -> Handle {
-        self.streams.open(self.server.addr)
-    }
+impl linux::Server for Running {
+    // Loopback's MTU is 65,536.
+    const MSS: usize = 65_483;
 
-    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
-        self.streams.send(stream, bytes)
-    }
-
-    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
-        self.streams.receive(stream, buf)
-    }
-
-    fn shutdown(&mut self, stream: Handle) {
-        self.streams.shutdown(stream);
-    }
-
-    fn abort(&mut self, stream: Handle) {
-        self.streams.abort(stream);
-    }
-
-    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
-        self.streams.wait(stream, awaited, limit)
+    fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     fn ended(&mut self, limit: Duration) -> Option<End> {
-        self.server.ended(limit)
-    }
-
-    fn mss(&self) -> usize {
-        // Loopback's MTU is 65,536.
-        65_483
-    }
-
-    fn many(&self) -> usize {
-        100
+        self.ends.recv_timeout(limit).ok()
     }
 }

@@ -19,7 +19,7 @@ use anywire_tap::station::Station;
 use anywire_tap::wire::TapWire;
 use embedded_io::{Read, Write};
 
-use super::linux::Streams;
+use super::linux::{self, FromLinux, Server as _};
 use super::std_poll::{Ends, Running};
 use super::store::SharedStore;
 use super::{Frontend, Transport, WithService, with_service};
@@ -33,7 +33,7 @@ pub(super) const SERVER: Transport = Transport {
     with: |setup, peer| {
         let device = device();
         let server = StackServer::start(setup)?;
-        peer(&mut TapServer { server, streams: Streams::default() });
+        peer(&mut FromLinux::new(server));
         drop(device);
         Ok(())
     },
@@ -121,42 +121,15 @@ impl Drop for StackServer {
     }
 }
 
-struct TapServer {
-    server: StackServer,
-    streams: Streams,
-}
+impl linux::Server for StackServer {
+    const MSS: usize = 1460;
 
-impl Network for TapServer {
-    fn open(&mut self) -> Handle {
-        self.streams.open(self.server.addr)
-    }
-
-    fn send(&mut self, stream: Handle, bytes: &[u8]) -> Result<usize, Reset> {
-        self.streams.send(stream, bytes)
-    }
-
-    fn receive(&mut self, stream: Handle, buf: &mut [u8]) -> Result<Received, Reset> {
-        self.streams.receive(stream, buf)
-    }
-
-    fn shutdown(&mut self, stream: Handle) {
-        self.streams.shutdown(stream);
-    }
-
-    fn abort(&mut self, stream: Handle) {
-        self.streams.abort(stream);
-    }
-
-    fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
-        self.streams.wait(stream, awaited, limit)
+    fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     fn ended(&mut self, limit: Duration) -> Option<End> {
-        self.server.ends.recv_timeout(limit).ok()
-    }
-
-    fn many(&self) -> usize {
-        100
+        self.ends.recv_timeout(limit).ok()
     }
 }
 
@@ -176,7 +149,7 @@ impl TapClient {
 
 impl Network for TapClient {
     fn open(&mut self) -> Handle {
-        let wire = self.client.connect(self.server.addr, Duration::from_secs(30));
+        let wire = self.client.connect(self.server.addr(), Duration::from_secs(30));
         self.streams.push(wire.expect("Linux answers"));
         self.streams.len() - 1
     }
