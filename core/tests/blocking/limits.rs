@@ -67,6 +67,20 @@ fn a_reply_that_nobody_reads_is_an_abort() {
 }
 
 #[test]
+fn a_peer_that_reads_slowly_is_not_idle() {
+    let mut store = Files::new();
+    store.put(name("photo"), &[7; 46]).unwrap();
+    let slow = |input: &[u8]| Scripted::sends(&[input]).writes_at_most(10).pauses(IDLE - 1);
+    let mut wire = slow(b"one");
+    assert_eq!(hold_plain(hello::Session::default(), &mut wire, AMPLE).end, End::Finished);
+    assert_eq!((wire.written.len(), wire.millis()), (46, 4 * (IDLE - 1)));
+    let mut wire = slow(b"photo\n");
+    let mut user = User::default();
+    let outcome = hold(file::Session::default(), &mut wire, &mut store, &mut user, AMPLE);
+    assert_eq!((outcome.end, wire.written.len()), (End::Finished, 46));
+}
+
+#[test]
 fn a_body_that_nobody_reads_is_an_abort_and_the_file_is_closed() {
     let mut store = Files::new();
     store.put(name("photo"), &[7; 1000]).unwrap();

@@ -20,6 +20,10 @@ pub(crate) struct Scripted {
     pub(crate) written: Vec<u8>,
     /// A write takes at most so many bytes.
     write_max: Option<usize>,
+    /// After a write none is possible for so many milliseconds.
+    pause: u64,
+    /// Nor before then.
+    writable_at: u64,
     /// No write is possible after so many bytes.
     full_at: Option<usize>,
     calls: usize,
@@ -77,6 +81,12 @@ impl Scripted {
         self
     }
 
+    /// A peer that reads slowly: after each write it is busy for so many milliseconds.
+    pub(crate) fn pauses(mut self, millis: u64) -> Self {
+        self.pause = millis;
+        self
+    }
+
     /// A peer that reads no more than that.
     pub(crate) fn full_at(mut self, len: usize) -> Self {
         self.full_at = Some(len);
@@ -108,6 +118,9 @@ impl Scripted {
     }
 
     fn room(&self) -> usize {
+        if self.now < self.writable_at {
+            return 0;
+        }
         let room = self.full_at.map_or(usize::MAX, |full| full - self.written.len());
         room.min(self.write_max.unwrap_or(usize::MAX))
     }
@@ -147,6 +160,7 @@ impl Write for Scripted {
         assert!(len > 0, "a write that would block");
         self.written.extend_from_slice(&buf[..len]);
         self.unflushed = true;
+        self.writable_at = self.now + self.pause;
         Ok(len)
     }
 
@@ -178,8 +192,11 @@ impl Wire for Scripted {
             if ready != Ready::default() {
                 return Ok(ready);
             }
-            let wakes = interest != Interest::Write && !self.arrivals.is_empty();
-            let next = wakes.then(|| self.arrivals[0].0);
+            let arrival = self.arrivals.front().map(|next| next.0);
+            let arrival = arrival.filter(|_| interest != Interest::Write);
+            let writable = (self.writable_at > self.now && interest != Interest::Read)
+                .then_some(self.writable_at);
+            let next = [arrival, writable].into_iter().flatten().min();
             let deadline = deadline.map(|deadline| deadline.as_micros().div_ceil(1000));
             match (next, deadline) {
                 (Some(next), deadline) if deadline.is_none_or(|deadline| next <= deadline) => {
