@@ -1,13 +1,13 @@
 //! The clients, against servers of Linux's.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::harness::{
-    LINUX, LinuxServer, anywire_tap, assert_fails, assert_output, run, sample, text,
+    LINUX, LinuxServer, PATIENCE, anywire_tap, assert_fails, assert_output, run, sample, text,
 };
 
 crate::tests![
@@ -18,6 +18,7 @@ crate::tests![
     a_reset_in_the_middle_is_a_failure_and_leaves_no_file,
     connect_is_full_duplex_and_half_closes,
     connect_sees_a_reset,
+    what_was_sent_arrives_though_the_peer_ends_first_and_reads_late,
     nobody_listening_is_refused_at_once,
     nobody_there_is_no_answer_in_time,
     a_lost_question_is_asked_again,
@@ -111,6 +112,29 @@ fn connect_sees_a_reset() {
     let output = run(anywire_tap(&["connect", LINUX, "7777", "--send", "hi"]), b"");
     server.join().unwrap();
     assert_fails(&output, "reset");
+}
+
+fn what_was_sent_arrives_though_the_peer_ends_first_and_reads_late() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // A small window: most of it stays with the client.
+    listener.set_recv_buffer_size(4096).unwrap();
+    listener.bind(&SocketAddr::new(LINUX.parse().unwrap(), 7777).into()).unwrap();
+    listener.listen(1).unwrap();
+    let listener = TcpListener::from(listener);
+    let sent = sample(200_000);
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        // Time for a client that is in a hurry to leave.
+        std::thread::sleep(Duration::from_millis(300));
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        got
+    });
+    let output = run(anywire_tap(&["connect", LINUX, "7777"]), &sent);
+    assert_output(&output, 0, "");
+    assert!(server.join().unwrap() == sent);
 }
 
 fn nobody_listening_is_refused_at_once() {

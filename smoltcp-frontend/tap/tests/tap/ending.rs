@@ -1,13 +1,13 @@
 //! How connections end, and how the server does.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, UdpSocket};
+use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use socket2::SockRef;
 
-use crate::harness::{Server, exchange, sample, text};
+use crate::harness::{Server, anywire_tap, assert_fails, exchange, run, sample, text};
 use crate::namespace::{ip, make_tap};
 
 crate::tests![
@@ -18,6 +18,7 @@ crate::tests![
     once_is_one_conversation_or_one_datagram,
     a_peer_that_resets_leaves_nothing_behind,
     a_device_that_vanishes_ends_the_program,
+    a_device_that_vanishes_ends_a_client_that_waits,
 ];
 
 fn a_fin_with_unread_input_behind_it_does_not_become_a_reset() {
@@ -118,4 +119,18 @@ fn a_device_that_vanishes_ends_the_program() {
     let (status, log) = server.end();
     assert_eq!(status, Some(1));
     assert!(log.contains("the TAP device tap7 has gone away"), "{log}");
+}
+
+fn a_device_that_vanishes_ends_a_client_that_waits() {
+    make_tap("tap7", &["10.7.0.100/24"]).unwrap();
+    let listener = TcpListener::bind("10.7.0.100:7777").unwrap();
+    let vanishing = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 2]).unwrap();
+        ip("link del tap7").unwrap();
+    });
+    let args = ["--tap", "tap7", "--address", "10.7.0.1/24", "connect", "10.7.0.100", "7777"];
+    let output = run(anywire_tap(&args), b"hi");
+    vanishing.join().unwrap();
+    assert_fails(&output, "the TAP device tap7 has gone away");
 }

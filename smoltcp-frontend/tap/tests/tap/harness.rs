@@ -10,7 +10,8 @@ use std::time::Duration;
 use anywire_core::service::{echo::Echo, file::File, hello::Hello};
 use anywire_std::engine;
 use anywire_std::folder::{FolderOptions, FolderStore};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 
 /// Linux's end of the TAP device.
@@ -34,9 +35,23 @@ pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
     let input = input.to_vec();
     // It may end without having read all.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let limit = limit(&child);
     let output = child.wait_with_output().unwrap();
+    limit.join().unwrap();
     writer.join().unwrap();
     output
+}
+
+/// Kills a process that has not ended in good time.
+fn limit(child: &Child) -> JoinHandle<()> {
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
+    std::thread::spawn(move || {
+        let limit = Timespec::try_from(PATIENCE).unwrap();
+        let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).unwrap();
+        if ended == 0 {
+            pidfd_send_signal(&process, Signal::KILL).unwrap();
+        }
+    })
 }
 
 /// What it wrote, and its exit status.
@@ -118,7 +133,9 @@ impl Server {
 
     /// Waits for its end; says with which status, and what it had logged.
     pub(crate) fn end(&mut self) -> (Option<i32>, String) {
+        let limit = limit(&self.child);
         let status = self.child.wait().unwrap();
+        limit.join().unwrap();
         let log = self.stderr.take().map(|stderr| stderr.join().unwrap());
         (status.code(), log.unwrap_or_default())
     }
