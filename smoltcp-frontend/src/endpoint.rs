@@ -91,4 +91,6 @@ pub struct Kit<'k, 'a, T: Store> {
     pub ip_mtu: usize,
     /// The time.
     pub now: Instant,
+    /// Whether all that has arrived has been taken from the device: only then does a deadline that has passed count.
+    pub dry: bool,
 }

@@ -153,7 +153,8 @@ impl<S, F> Slot<S, F> {
         let Some(handle) = self.handle else { return tally };
         let socket = kit.sockets.get_mut::<Socket<'_>>(handle);
         let before = Seen::new(socket);
-        if self.seen == Some(before) && self.due.is_none_or(|due| due > kit.now) {
+        let due = kit.dry && self.due.is_some_and(|due| due <= kit.now);
+        if self.seen == Some(before) && !due {
             return tally;
         }
         self.due = None;
@@ -165,6 +166,7 @@ impl<S, F> Slot<S, F> {
             observer: &mut *kit.observer,
             limits: &common.settings.limits,
             now: kit.now,
+            dry: kit.dry,
         };
         // From Free to Free there are fewer turns than this.
         for _ in 0..8 {

@@ -153,3 +153,31 @@ fn a_reply_leaves_on_the_acknowledgement_without_a_delay() {
     // Question, answer; the acknowledgement rides on the next question, or has a frame of its own.
     assert!(sim.net.wire.frames() - frames <= 30);
 }
+
+/// The rest of a name arrives just when silence would end it, behind more frames than the stack takes at once.
+#[test]
+fn what_has_arrived_beats_a_deadline_though_other_frames_come_first() {
+    let (lens, settings) = ((65_535, 65_535), Settings::default());
+    let mut sim = Sim::new(|stack| {
+        vec![
+            pool(stack, Watched(Echo), 2, lens, settings),
+            pool(stack, Watched(file::File), 1, lens, settings),
+        ]
+    });
+    sim.file("name", b"content");
+    let others = [sim.connect(9900), sim.connect(9900)];
+    let at = sim.connect(6565);
+    let silence = sim.net.now() + MS * 100;
+    sim.send(at, b"na");
+    sim.net.run(MS);
+    let sent = sim.net.wire.frames();
+    for other in others {
+        let written = sim.streams[other].write(&mut sim.net.b.stack, &[0; 60_000]);
+        assert_eq!(written, Poll::Ready(Ok(60_000)));
+    }
+    sim::Station::poll(&mut sim.net.b, silence, &mut sim.net.wire.end(Side::B));
+    assert!(sim.net.wire.frames() - sent > 64, "too few frames to stand in the way");
+    assert_eq!(sim.streams[at].write(&mut sim.net.b.stack, b"me\n"), Poll::Ready(Ok(3)));
+    sim::Station::poll(&mut sim.net.b, silence, &mut sim.net.wire.end(Side::B));
+    assert_eq!(sim.read_all(at).unwrap(), b"content");
+}
