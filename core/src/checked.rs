@@ -102,8 +102,6 @@ impl<S: Session> Session for Checked<S> {
             // The transfer took what was held first.
             let moved = usize::try_from(*len).unwrap_or(usize::MAX);
             self.held = Held { len: self.held.len.saturating_sub(moved), hash: None };
-            // It may also have met the end of the stream.
-            self.ended = false;
         }
         if let Some(breach) = self.driver_breach(io) {
             self.over = true;

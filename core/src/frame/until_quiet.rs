@@ -301,6 +301,8 @@ mod tests {
             run(MESSAGE, &[(0, b"ab\r"), (100, b"cd\n\n")], true),
             [&b"ab\r"[..], b"cd", b""]
         );
+        // One newline, and no more.
+        assert_eq!(run(MESSAGE, &[(0, b"ab\r"), (100, b"\n\n")], true), [&b"ab\r"[..], b""]);
     }
 
     #[test]

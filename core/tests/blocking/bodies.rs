@@ -3,6 +3,7 @@
 use anywire_core::checked::Checked;
 use anywire_core::event::{End, Event};
 use anywire_core::exchange::Exchange;
+use anywire_core::name::FileName;
 use anywire_core::request::{Answer, Refusal, Request, Stop};
 use anywire_core::session::{Next, Phase, Reason, Session};
 use anywire_core::store::Store;
@@ -231,16 +232,10 @@ fn a_store_that_takes_nothing_is_not_asked_for_ever() {
     struct Stubborn(Files);
     impl Store for Stubborn {
         type File = <Files as Store>::File;
-        fn open(
-            &mut self,
-            name: anywire_core::name::FileName<'_>,
-        ) -> Result<(Self::File, u64), Refusal> {
+        fn open(&mut self, name: FileName<'_>) -> Result<(Self::File, u64), Refusal> {
             self.0.open(name)
         }
-        fn create(
-            &mut self,
-            name: anywire_core::name::FileName<'_>,
-        ) -> Result<Self::File, Refusal> {
+        fn create(&mut self, name: FileName<'_>) -> Result<Self::File, Refusal> {
             self.0.create(name)
         }
         fn read(&mut self, file: &mut Self::File, buf: &mut [u8]) -> Result<usize, Refusal> {
@@ -263,4 +258,38 @@ fn a_store_that_takes_nothing_is_not_asked_for_ever() {
     let stop = Stop::Store(Refusal::Failed);
     assert_eq!(outcome.end, End::Aborted(Reason::Cut { moved: 0, stop }));
     assert_eq!(store.0.in_use(), 0);
+}
+
+#[test]
+fn a_file_that_is_shorter_than_it_was_or_fails_is_an_abort() {
+    /// Ten bytes when it is opened, four when it is read.
+    struct Shrunk(Result<usize, Refusal>);
+    impl Store for Shrunk {
+        type File = usize;
+        fn open(&mut self, _: FileName<'_>) -> Result<(usize, u64), Refusal> {
+            Ok((4, 10))
+        }
+        fn create(&mut self, _: FileName<'_>) -> Result<usize, Refusal> {
+            Err(Refusal::Denied)
+        }
+        fn read(&mut self, left: &mut usize, _: &mut [u8]) -> Result<usize, Refusal> {
+            if *left == 0 { self.0 } else { Ok(std::mem::take(left)) }
+        }
+        fn write(&mut self, _: &mut usize, _: &[u8]) -> Result<usize, Refusal> {
+            Err(Refusal::Denied)
+        }
+        fn commit(&mut self, _: usize) -> Result<(), Refusal> {
+            Err(Refusal::Denied)
+        }
+        fn close(&mut self, _: usize) {}
+    }
+    let failed = Stop::Store(Refusal::Failed);
+    for (read, stop) in [(Ok(0), Stop::FileShort), (Err(Refusal::Failed), failed)] {
+        let mut wire = Scripted::sends(&[b"photo\n"]);
+        let session = Checked::new(anywire_core::service::file::Session::default());
+        let mut user = User::default();
+        let outcome = hold(session, &mut wire, &mut Shrunk(read), &mut user, (1024, 64));
+        assert_eq!(outcome.end, End::Aborted(Reason::Cut { moved: 4, stop }));
+        assert_eq!((wire.written.len(), wire.aborted, wire.shut), (4, true, false));
+    }
 }

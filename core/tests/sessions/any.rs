@@ -112,14 +112,14 @@ fn given() -> impl Strategy<Value = Given> {
     let cut = prop_oneof![1..10_usize, 1..2000_usize];
     let room = prop_oneof![0..3_usize, 0..3000_usize];
     let line = prop::option::of(vec(any::<u8>(), 0..5000));
-    let flags = (any::<bool>(), any::<bool>(), 0..300_u64, stop());
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 0..300_u64, stop());
     (stream(), vec(cut, 1..6), vec(room, 1..6), line, flags).prop_map(
-        |(input, cuts, rooms, line, (end, end_with_last, gap, stop))| Given {
+        |(input, cuts, rooms, line, (end, end_with_last, ring, gap, stop))| Given {
             input,
             cuts,
             rooms,
             line,
-            play: Play { end, end_with_last, gap, stop, ..Play::of(b"") },
+            play: Play { end, end_with_last, ring, gap, stop, ..Play::of(b"") },
         },
     )
 }

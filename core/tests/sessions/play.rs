@@ -22,6 +22,8 @@ pub(crate) struct Play<'p> {
     pub(crate) end: bool,
     /// Whether the end comes together with the last byte, or behind it.
     pub(crate) end_with_last: bool,
+    /// Whether it is offered all that has come, as from a ring, and not only what it may hold or has room for.
+    pub(crate) ring: bool,
     /// Milliseconds between two pieces.
     pub(crate) gap: u64,
     /// What the user types.
@@ -39,6 +41,7 @@ impl<'p> Play<'p> {
             rooms: &[],
             end: true,
             end_with_last: false,
+            ring: false,
             gap: 0,
             line: None,
             stop: None,
@@ -55,6 +58,8 @@ pub(crate) struct Played {
     pub(crate) told: Vec<String>,
     /// What each step put: one reply is one write.
     pub(crate) writes: Vec<usize>,
+    /// Bytes of the input that were taken.
+    pub(crate) received: u64,
     /// Bytes of the input that were neither taken nor discarded.
     pub(crate) untaken: usize,
     pub(crate) millis: u64,
@@ -141,7 +146,11 @@ impl<S: Session> Player<'_, S> {
             Want::Step => self.step(None),
             Want::Input => {
                 let room = self.room();
-                let most = if S::HOLD == 0 { room } else { S::HOLD - self.held.len() };
+                let most = match S::HOLD {
+                    _ if self.play.ring => usize::MAX,
+                    0 => room,
+                    hold => hold - self.held.len(),
+                };
                 if self.receive(most) {
                     self.step_in(room, None);
                 } else {
@@ -321,6 +330,7 @@ impl<S: Session> Player<'_, S> {
             end,
             output: self.output,
             told: self.host.told,
+            received,
             writes: self.writes,
             untaken: self.held.len() + self.rest.len(),
             millis: self.now,

@@ -19,8 +19,8 @@ fn echo_is_the_same_for_every_cut_and_every_room() {
     let input = b"every byte comes back";
     for cuts in cuts(input.len()) {
         for rooms in ROOMS {
-            for end_with_last in [false, true] {
-                let given = Play { cuts: &cuts, rooms, end_with_last, ..Play::of(input) };
+            for (end_with_last, ring) in [(false, false), (true, false), (true, true)] {
+                let given = Play { cuts: &cuts, rooms, end_with_last, ring, ..Play::of(input) };
                 let played = play(echo::Session, &mut NoStore, &given);
                 assert_eq!((played.end, &played.output[..]), (End::Finished, &input[..]));
                 let told: String =
@@ -77,8 +77,8 @@ fn hello_byte_by_byte() {
 #[test]
 fn hello_splits_after_1024_bytes_and_answers_an_end_with_an_end() {
     let input = [b'x'; 2050];
-    for rooms in ROOMS {
-        let given = Play { rooms, ..Play::of(&input) };
+    for (rooms, ring) in ROOMS.into_iter().flat_map(|rooms| [(rooms, false), (rooms, true)]) {
+        let given = Play { rooms, ring, ..Play::of(&input) };
         let played = play(hello::Session::default(), &mut NoStore, &given);
         let pieces: Vec<&[u8]> = input.chunks(1024).collect();
         assert_eq!((played.end, played.text()), (End::Finished, answers(&pieces)));
@@ -107,12 +107,15 @@ fn a_file_is_the_same_for_every_cut_and_every_room() {
     for input in [&b"photo\n"[..], b"photo\r\n", b"photo", b"photo\nand more\n", b"photo\n\n\n"] {
         for cuts in cuts(input.len()) {
             for rooms in ROOMS {
-                for end_with_last in [false, true] {
-                    let given = Play { cuts: &cuts, rooms, end_with_last, ..Play::of(input) };
+                for (end_with_last, ring) in [(false, false), (true, false), (true, true)] {
+                    let given = Play { cuts: &cuts, rooms, end_with_last, ring, ..Play::of(input) };
                     let played = fetch(&given);
                     assert_eq!(played.end, End::Finished, "{given:?}");
                     assert_eq!(played.output, b"the photo's bytes");
                     assert_eq!(played.told, ["opened photo of 17"]);
+                    // With what ended it, and no more.
+                    let name = input.iter().position(|&byte| byte == b'\n').map_or(5, |at| at + 1);
+                    assert_eq!(played.received, name as u64);
                 }
             }
         }
