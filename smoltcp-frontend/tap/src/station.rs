@@ -12,27 +12,35 @@ use crate::device::TapDevice;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Station {
     /// The TAP device
-    #[arg(
-        long,
-        global = true,
-        help_heading = "The stack",
-        value_name = "NAME",
-        default_value = "tap0"
-    )]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "NAME", default_value = "tap0")]
     pub tap: String,
     /// An address of the stack's own, and its network's prefix; several may be given
     #[arg(
-        long = "address", global = true, help_heading = "The stack", value_name = "ADDR/PREFIX", value_parser = cidr,
+        long = "address",
+        global = true,
+        help_heading = HEADING,
+        value_name = "ADDR/PREFIX",
+        value_parser = cidr,
         default_values = ["192.168.69.1/24", "fdaa::1/64"]
     )]
     pub addresses: Vec<IpCidr>,
     /// The router, which clients also connect to by default: 192.168.69.100 and fdaa::100, where those are neighbours
-    #[arg(long = "gateway", global = true, help_heading = "The stack", value_name = "ADDR")]
+    #[arg(long = "gateway", global = true, help_heading = HEADING, value_name = "ADDR")]
     pub gateways: Vec<IpAddr>,
     /// The stack's Ethernet address
-    #[arg(long, global = true, help_heading = "The stack", value_name = "MAC", value_parser = mac, default_value = "02-00-00-00-00-01")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = HEADING,
+        value_name = "MAC",
+        value_parser = mac,
+        default_value = "02-00-00-00-00-01"
+    )]
     pub mac: EthernetAddress,
 }
+
+/// Where the options stand in the help.
+const HEADING: &str = "The stack";
 
 /// Linux's end of what `cargo xtask tap` makes.
 const LINUX: [IpAddr; 2] = [
