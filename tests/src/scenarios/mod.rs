@@ -41,7 +41,7 @@ const fn limits(idle: u64) -> Limits {
     }
 }
 
-const SHORT: Limits = limits(700);
+const SHORT: Limits = limits(1000);
 
 /// A scenario of a service, with limits that it does not meet.
 const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
