@@ -310,10 +310,13 @@ impl<S: Session> Conversation<S> {
         }
     }
 
-    /// Ends the conversation from outside, with a reset.
+    /// Ends the conversation from outside, with a reset. One that has ended in good order already only stops waiting for the
+    /// peer's end.
     pub fn abort(&mut self, reason: Reason) {
-        if !matches!(self.stage, Stage::Closed(_)) {
-            self.stage = Stage::Closed(End::Aborted(reason));
+        match self.stage {
+            Stage::Closed(_) => {}
+            Stage::Draining { end, .. } => self.stage = Stage::Closed(end),
+            _ => self.stage = Stage::Closed(End::Aborted(reason)),
         }
     }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::frame::{Found, Overflow, UntilQuiet, Watch};
+use crate::instant::Instant;
 use crate::request::{Answer, Request};
 use crate::session::{self, Next, Phase, Reason};
 
@@ -19,8 +20,14 @@ pub struct Session<'o> {
 enum State {
     Start,
     Asking,
-    Sending { sent: usize },
-    Reading { watch: Watch, replies: bool },
+    Sending {
+        sent: usize,
+    },
+    /// `given_up` is when no more replies are waited for: a silence after the last one.
+    Reading {
+        watch: Watch,
+        given_up: Option<Instant>,
+    },
 }
 
 /// The reply ends with the stream. A server that leaves it open is given so long to go on.
@@ -42,7 +49,7 @@ impl<'o> Session<'o> {
 
     fn read(&mut self, io: &mut Exchange<'_>) -> Next {
         io.shutdown();
-        self.state = State::Reading { watch: Watch::default(), replies: false };
+        self.state = State::Reading { watch: Watch::default(), given_up: None };
         Next::Progress
     }
 }
@@ -76,13 +83,13 @@ impl session::Session for Session<'_> {
                 *sent += len;
                 if len == left.len() { self.read(io) } else { Next::Wait(Phase::Inside, None) }
             }
-            State::Reading { ref mut watch, ref mut replies } => {
+            State::Reading { ref mut watch, ref mut given_up } => {
                 match REPLY.find(watch, io.input(), io.ended(), io.now()) {
                     Found::Message(message) => {
                         io.observe(Event::Message { text: message.text });
                         io.take(message.len);
                         watch.next(&message);
-                        *replies = true;
+                        *given_up = REPLY.quiet.map(|quiet| io.now() + quiet);
                         if io.input().is_empty() && !io.ended() && message.len < REPLY.max {
                             // Silence ended it.
                             return Next::Finish;
@@ -93,8 +100,11 @@ impl session::Session for Session<'_> {
                         io.take(len);
                         Next::Progress
                     }
-                    Found::More { quiet_at } => Next::Wait(Phase::Inside, quiet_at),
-                    Found::End if *replies => Next::Finish,
+                    Found::More { quiet_at: None } if given_up.is_some_and(|at| at <= io.now()) => {
+                        Next::Finish
+                    }
+                    Found::More { quiet_at } => Next::Wait(Phase::Inside, quiet_at.or(*given_up)),
+                    Found::End if given_up.is_some() => Next::Finish,
                     Found::End => Next::Abort(Reason::NoAnswer),
                 }
             }

@@ -72,6 +72,14 @@ fn a_reset_after_our_orderly_end_takes_nothing_back() {
 }
 
 #[test]
+fn an_abort_after_our_orderly_end_takes_nothing_back_either() {
+    let mut rig = draining(0);
+    rig.conversation.abort(Reason::Stopped);
+    assert_eq!(rig.want(), Want::Close);
+    rig.is_over(End::Finished);
+}
+
+#[test]
 fn a_reset_anywhere_else_closes() {
     type Stage = fn(&mut Option<Request<'static>>) -> Next;
     let stages: [Stage; 3] = [

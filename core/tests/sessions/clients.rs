@@ -91,6 +91,10 @@ fn hello_does_not_wait_for_the_end_of_a_server_that_has_answered() {
     let long = [b'r'; 4100];
     let played = play(hello::Session::new(Some(b"x")), &mut NoStore, &Play::of(&long));
     assert_eq!((played.end, played.told.len()), (End::Finished, 2));
+    // And one that is just as long ends with a silence like any other.
+    let given = Play { end: false, ..Play::of(&[b'r'; 4096]) };
+    let played = play(hello::Session::new(Some(b"x")), &mut NoStore, &given);
+    assert_eq!((played.end, played.told.len(), played.millis), (End::Finished, 1, 2200));
 }
 
 #[test]
