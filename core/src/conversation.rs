@@ -48,6 +48,9 @@ impl Default for Limits {
     }
 }
 
+/// Silence after which a conversation between messages is idle when the server stops. Whoever was sending just now has more on its way.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// What is to be done next, once all output is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -235,7 +238,7 @@ impl<S: Session> Conversation<S> {
             }
             Halt::Abort(reason) => Stage::Closed(End::Aborted(reason)),
         };
-        self.retire_if_idle();
+        self.retire_if_idle(now);
         used
     }
 
@@ -320,12 +323,12 @@ impl<S: Session> Conversation<S> {
         }
     }
 
-    /// The server stops: ends the conversation as soon as it is between messages, now if it is there already.
+    /// The server stops: ends the conversation as soon as it is between messages and silent, now if it has been for 100 ms.
     ///
     /// Where the end [proves](Session::END_PROVES) that the peer has all, and it has nothing, an end would lie: that is aborted.
-    pub fn retire(&mut self) {
+    pub fn retire(&mut self, now: Instant) {
         self.retiring = true;
-        self.retire_if_idle();
+        self.retire_if_idle(now);
     }
 
     /// Output went out.
@@ -342,7 +345,10 @@ impl<S: Session> Conversation<S> {
             _ if pending => idle,
             // The host may take as long as it likes.
             Stage::Ready | Stage::Asking | Stage::Moved { .. } => None,
-            Stage::Waiting => earliest(self.wake, self.limit(limits)),
+            Stage::Waiting => {
+                let quiet = self.retires_at();
+                earliest(earliest(self.wake, quiet), self.limit(limits))
+            }
             Stage::Moving { .. } | Stage::Finishing(_) => idle,
         }
     }
@@ -357,6 +363,9 @@ impl<S: Session> Conversation<S> {
             Stage::Draining { end, .. } => Stage::Closed(end),
             _ if pending => Stage::Closed(End::Aborted(Reason::Idle)),
             Stage::Waiting if self.wake.is_some_and(|wake| wake <= now) => Stage::Ready,
+            Stage::Waiting if self.retires_at().is_some_and(|at| at <= now) => {
+                return self.retire_if_idle(now);
+            }
             Stage::Waiting => match self.phase {
                 Phase::Between => self.finish(End::Idle),
                 Phase::Head => Stage::Closed(End::Aborted(Reason::HeadTimeout)),
@@ -391,8 +400,14 @@ impl<S: Session> Conversation<S> {
         limit.map(|limit| self.since + limit)
     }
 
-    fn retire_if_idle(&mut self) {
-        if self.retiring && self.phase == Phase::Between && self.stage == Stage::Waiting {
+    /// When a conversation that is to retire has been silent for long enough, if it is between messages.
+    fn retires_at(&self) -> Option<Instant> {
+        let idle = self.phase == Phase::Between && self.stage == Stage::Waiting;
+        (self.retiring && idle).then(|| self.since + QUIET)
+    }
+
+    fn retire_if_idle(&mut self, now: Instant) {
+        if self.retires_at().is_some_and(|at| at <= now) {
             self.stage = if S::END_PROVES && self.sent == 0 {
                 Stage::Closed(End::Aborted(Reason::Stopped))
             } else {

@@ -80,8 +80,8 @@ impl<S: Session> Open<S> {
         }
     }
 
-    pub(crate) fn retire(&mut self) {
-        self.conversation.retire();
+    pub(crate) fn retire(&mut self, now: Instant) {
+        self.conversation.retire(now);
     }
 
     pub(crate) fn abort(&mut self, reason: Reason) {

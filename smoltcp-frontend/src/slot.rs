@@ -251,7 +251,7 @@ fn turn<V: StreamService, T: Store>(
             if common.aborting {
                 open.abort(Reason::Stopped);
             } else if common.retiring {
-                open.retire();
+                open.retire(now);
             }
             match open.drive(socket, means) {
                 Course::Waiting(due) => return (None, due),

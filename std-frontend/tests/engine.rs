@@ -526,3 +526,79 @@ fn datagrams_come_back_whole_empty_and_the_largest_too() {
     stopper.stop();
     thread.join().unwrap();
 }
+
+/// Waits for the end, and then asks for a body.
+#[derive(Clone, Copy)]
+struct LateBody(u8);
+
+impl StreamService for LateBody {
+    type Session = Self;
+    const ABOUT: About = About { name: "late", port: 0, summary: "" };
+    fn open(&self) -> Self {
+        *self
+    }
+}
+
+impl Session for LateBody {
+    const HOLD: usize = 16;
+    fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+        match (self.0, io.answer()) {
+            (0, _) if !io.ended() => return Next::Wait(Phase::Inside, None),
+            (2, Some(Answer::Moved { len: 3, stop: Stop::Ended })) => return Next::Finish,
+            (0 | 1, _) => self.0 += 1,
+            _ => return Next::Abort(Reason::Failed),
+        }
+        Next::Ask
+    }
+    fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
+        match self.0 {
+            1 => Some(Request::Create { name: FileName::new(b"x").ok()? }),
+            _ => Some(Request::Receive { len: None }),
+        }
+    }
+}
+
+#[test]
+fn a_body_asked_for_behind_the_end_has_ended() {
+    let server = serve(Options::default(), Watched(LateBody(0)));
+    let mut stream = server.connect();
+    stream.write_all(b"abc").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(server.end(), End::Finished);
+}
+
+#[test]
+fn at_the_limit_the_next_is_served_as_soon_as_one_has_ended() {
+    let options = Options { max_connections: 1, ..Options::default() };
+    let server = serve(options, Watched(Hello));
+    let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    let begun = Instant::now();
+    for mut stream in streams {
+        stream.write_all(b"x").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    // Resting after each would take 5 s.
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_was_sent_before_the_stop_comes_back() {
+    let server = serve(Options::default(), Watched(Echo));
+    let mut stream = server.connect();
+    let mut writer = stream.try_clone().unwrap();
+    let stopper = server.stopper.clone();
+    let sending = std::thread::spawn(move || {
+        for round in 0..200 {
+            writer.write_all(&[round as u8; 65_536]).unwrap();
+            if round == 20 {
+                stopper.stop();
+            }
+        }
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).unwrap();
+    sending.join().unwrap();
+    assert_eq!(got.len(), 200 * 65_536);
+}

@@ -118,8 +118,25 @@ fn an_abort_from_outside_is_sticky() {
 fn an_idle_conversation_retires_at_once() {
     let mut rig = rig(|_, _| wait(Phase::Between));
     rig.step(b"");
-    rig.conversation.retire();
+    rig.at(100).retire();
     assert_eq!(rig.want(), Want::Shutdown);
+    rig.shut().conversation.peer_ended();
+    rig.is_over(End::Stopped);
+}
+
+#[test]
+fn who_was_just_sending_is_not_idle_until_a_silence() {
+    let mut rig = rig(|io, _| {
+        take_all(io);
+        wait(Phase::Between)
+    });
+    rig.step(b"a");
+    rig.at(99).retire();
+    assert_eq!((rig.want(), rig.deadline()), (Want::Input, Some(100)));
+    rig.step(b"b");
+    assert_eq!((rig.want(), rig.deadline()), (Want::Input, Some(199)));
+    assert_eq!(rig.at(198).expire().want(), Want::Input);
+    assert_eq!(rig.at(199).expire().want(), Want::Shutdown);
     rig.shut().conversation.peer_ended();
     rig.is_over(End::Stopped);
 }
@@ -136,13 +153,13 @@ fn a_busy_conversation_retires_when_it_becomes_idle() {
             Next::Progress
         });
         rig.step(b"ab");
-        rig.conversation.retire();
+        rig.retire();
         assert_eq!(rig.want(), Want::Input);
         // The reply that is owed goes out first.
         assert_eq!(rig.step(b"cd").put, 2);
         assert_eq!(rig.want(), Want::Step);
         rig.step(b"");
-        assert_eq!(rig.want(), Want::Shutdown);
+        assert_eq!(rig.at(100).expire().want(), Want::Shutdown);
         rig.shut().conversation.peer_ended();
         assert_eq!(rig.ended(), Some((End::Stopped, 4, 2)));
     }
@@ -157,19 +174,19 @@ fn whoever_has_not_been_stepped_or_waits_for_an_answer_does_not_retire_yet() {
         *request = Some(Request::Commit);
         Next::Ask
     });
-    rig.conversation.retire();
+    rig.at(1000).retire();
     assert_eq!(rig.want(), Want::Step);
     rig.step(b"");
     assert_eq!(rig.want(), Want::Answer);
     rig.answer(Answer::Committed);
-    assert_eq!(rig.want(), Want::Shutdown);
+    assert_eq!(rig.at(1100).expire().want(), Want::Shutdown);
 }
 
 #[test]
 fn an_end_that_would_prove_what_is_not_so_is_an_abort() {
     let mut rig = rig_that_proves(|_, _| wait(Phase::Between));
     rig.step(b"");
-    rig.conversation.retire();
+    rig.at(100).retire();
     rig.is_over(End::Aborted(Reason::Stopped));
     // With something sent, between messages, it is so.
     let mut said = false;
@@ -182,7 +199,7 @@ fn an_end_that_would_prove_what_is_not_so_is_an_abort() {
     });
     rig.step(b"");
     rig.step(b"");
-    rig.conversation.retire();
+    rig.at(100).retire();
     assert_eq!(rig.want(), Want::Shutdown);
     rig.shut().conversation.peer_ended();
     rig.is_over(End::Stopped);

@@ -162,6 +162,10 @@ impl<S: Session> Rig<S> {
         self.conversation.deadline(&LIMITS, true).map(|at| at.as_micros() / 1000)
     }
 
+    fn retire(&mut self) {
+        self.conversation.retire(ms(self.now));
+    }
+
     fn expire(&mut self) -> &mut Self {
         self.conversation.expire(ms(self.now), &LIMITS, false);
         self

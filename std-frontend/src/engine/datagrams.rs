@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
+use anywire_core::datagram::DatagramService;
 use mio::net::UdpSocket;
 
 use super::{Link, LinkHost, Observer, Protocol};
@@ -63,17 +63,17 @@ impl<D: DatagramService + Send> Served for Datagrams<D> {
             self.pending = Some((reply, peer));
             return (0, false);
         }
-        let room = buf.len().min(MAX_DATAGRAM + 1);
+        // IPv6 carries a few bytes more than IPv4's `MAX_DATAGRAM`.
+        let room = buf.len().min(1 << 16);
         let Some(buf) = buf.get_mut(..room) else { return (0, false) };
         for served in 0..max.min(BATCH) {
             let (len, peer) = match self.socket.recv_from(buf) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (served, false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     // Of an earlier send, to a port where nobody listens, say.
                     tracing::debug!(service = D::ABOUT.name, %error, "a datagram cannot be received");
-                    continue;
+                    return (served, true);
                 }
             };
             let link =

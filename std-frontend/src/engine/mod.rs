@@ -183,7 +183,9 @@ where
 {
     /// A server that listens nowhere yet.
     pub fn new(options: Options, store: St, observer: Arc<dyn Observer>) -> io::Result<Self> {
-        let polls = (0..options.workers.max(1))
+        // One conversation needs one loop; several would serve one each.
+        let workers = if options.once { 1 } else { options.workers.max(1) };
+        let polls = (0..workers)
             .map(|_| {
                 let poll = mio::Poll::new()?;
                 let waker = Arc::new(mio::Waker::new(poll.registry(), poll::WAKER)?);

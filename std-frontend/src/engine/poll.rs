@@ -72,6 +72,8 @@ pub(super) struct Worker<St: Store> {
     listeners: Vec<Listener>,
     /// When accepting goes on, after it had to rest.
     rest: Option<Instant>,
+    /// It rests because there are as many connections as allowed: until one ends.
+    full: bool,
     /// The last accept failed, and that was told.
     told: bool,
     tables: Vec<Box<dyn Connections<St>>>,
@@ -82,6 +84,8 @@ pub(super) struct Worker<St: Store> {
     allowed: usize,
     /// When what is left is aborted, once the server stops.
     grace: Option<Instant>,
+    /// What is idle was ended, and the rest was told.
+    retired: bool,
     cx: Context<St>,
 }
 
@@ -102,12 +106,14 @@ where
             shared,
             listeners: Vec::new(),
             rest: None,
+            full: false,
             told: false,
             tables: Vec::new(),
             datagrams: Vec::new(),
             open: 0,
             allowed: if options.once { 1 } else { usize::MAX },
             grace: None,
+            retired: false,
             cx: Context::new(store, options.limits, jobs),
         }
     }
@@ -220,6 +226,9 @@ where
     fn closed(&mut self, ended: usize) {
         self.open -= ended;
         self.shared.open.fetch_sub(ended, Ordering::Relaxed);
+        if ended > 0 && self.full {
+            (self.full, self.rest) = (false, None);
+        }
         if ended > 0 && self.options.once && self.allowed == 0 {
             self.shared.stop();
         }
@@ -230,7 +239,7 @@ where
         if self.rest.is_some_and(|rest| rest > self.cx.now) {
             return;
         }
-        self.rest = None;
+        (self.full, self.rest) = (false, None);
         for at in 0..self.listeners.len() {
             for _ in 0..BATCH {
                 let Some(listener) = self.listeners.get_mut(at).filter(|listener| listener.ready)
@@ -244,7 +253,8 @@ where
                 if self.shared.open.fetch_add(1, Ordering::Relaxed) >= self.options.max_connections
                 {
                     self.shared.open.fetch_sub(1, Ordering::Relaxed);
-                    self.rest = Some(self.cx.now + REST);
+                    // Another worker's connection may end, of which nobody tells.
+                    (self.full, self.rest) = (true, Some(self.cx.now + REST));
                     return;
                 }
                 let (table, local) = (listener.table, listener.local);
@@ -316,7 +326,7 @@ where
         }
         let grace = self.grace.get_or_insert(self.cx.now + self.options.grace);
         let over = *grace <= self.cx.now;
-        if self.listeners.is_empty() && self.datagrams.is_empty() && !over {
+        if std::mem::replace(&mut self.retired, true) && !over {
             return;
         }
         self.listeners.clear();

@@ -129,11 +129,17 @@ where
     }
 
     fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize {
-        self.drive(key, cx, |connection, _| connection.ready(ready))
+        match self.connections.get_mut(key.slot()) {
+            Some(connection) if connection.is_queued() => {
+                connection.ready(ready);
+                0
+            }
+            _ => self.drive(key, cx, |connection, _| connection.ready(ready)),
+        }
     }
 
     fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize {
-        self.drive(key, cx, |_, _| {})
+        self.drive(key, cx, |connection, _| connection.dequeued())
     }
 
     fn timed_out(&mut self, key: Key, cx: &mut Context<St>) -> usize {
@@ -158,7 +164,8 @@ where
     }
 
     fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize {
-        self.all(table, cx, |connection| connection.conversation().retire())
+        let now = cx.now;
+        self.all(table, cx, |connection| connection.conversation().retire(now))
     }
 
     fn abort(&mut self, table: u8, cx: &mut Context<St>) -> usize {

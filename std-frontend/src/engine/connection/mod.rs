@@ -33,7 +33,7 @@ const SPARE: usize = 32 << 20;
 const SHORT: usize = 4096;
 
 /// So many turns, and others are served first.
-const TURNS: usize = 32;
+const TURNS: usize = 8;
 
 /// Whether a read that fills less than its buffer has emptied the socket, so that the next event will tell of more: so on
 /// epoll, epoll(7) says. Elsewhere a read must say that it would block.
@@ -50,8 +50,8 @@ pub(super) struct Context<St: Store> {
     pub(super) now: Instant,
     pub(super) input: Box<[u8]>,
     pub(super) output: Box<[u8]>,
-    /// Bytes of output that can still be kept for slow peers.
-    spare: usize,
+    /// Bytes of output that are kept for slow peers.
+    kept: usize,
 }
 
 impl<St: Store> Context<St> {
@@ -65,13 +65,13 @@ impl<St: Store> Context<St> {
             now: clock::now(),
             input: vec![0; BUFFER].into(),
             output: vec![0; BUFFER].into(),
-            spare: SPARE,
+            kept: 0,
         }
     }
 
     /// How much a connection may put in one step.
     fn room(&self, least: usize) -> usize {
-        if self.spare >= BUFFER { BUFFER } else { SHORT.max(least) }
+        if self.kept + BUFFER <= SPARE { BUFFER } else { SHORT.max(least) }
     }
 }
 
@@ -110,6 +110,8 @@ pub(super) struct Connection<S, F> {
     job: bool,
     /// Its deadline has passed; it reads, or writes, once more first.
     due: bool,
+    /// It stands in the queue of those that can go on: once, however many events come.
+    queued: bool,
 }
 
 /// What a turn came to.
@@ -154,6 +156,7 @@ where
             broken: false,
             job: false,
             due: false,
+            queued: false,
         }
     }
 
@@ -163,6 +166,16 @@ where
 
     pub(super) fn conversation(&mut self) -> &mut Conversation<S> {
         &mut self.conversation
+    }
+
+    /// Whether its turn comes without an event.
+    pub(super) fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// Its turn has come again.
+    pub(super) fn dequeued(&mut self) {
+        self.queued = false;
     }
 
     /// Takes note of an event.
@@ -177,7 +190,7 @@ where
     pub(super) fn timed_out<St: Store<File = F>>(&mut self, cx: &Context<St>) {
         self.timer = None;
         let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
-        if deadline.is_some_and(|deadline| deadline <= cx.now) {
+        if !self.job && deadline.is_some_and(|deadline| deadline <= cx.now) {
             // Bytes that have arrived beat a deadline that has passed.
             (self.due, self.readable, self.writable) = (true, true, true);
         }
@@ -194,7 +207,8 @@ where
         }
         match done.result {
             jobs::Result::Answer(answer) => self.step(0, Some(answer), cx, observer),
-            jobs::Result::ReadAhead => {}
+            // The disk's time is not the peer's.
+            jobs::Result::ReadAhead => self.conversation.wrote(cx.now),
             jobs::Result::Panicked => self.conversation.abort(Reason::Failed),
             jobs::Result::Written(len, refusal) => {
                 let mut host = LinkHost { link: &self.link, observer };
@@ -223,6 +237,8 @@ where
                     self.due = false;
                     self.conversation.expire(cx.now, &cx.limits, !self.pending.is_empty());
                 }
+                // While another thread works for it, time is not the peer's.
+                Turn::Park if self.job => return true,
                 Turn::Park => {
                     let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
                     cx.timers.arrange(key, &mut self.timer, deadline);
@@ -234,7 +250,9 @@ where
                 }
             }
         }
-        cx.again.push_back(key);
+        if !std::mem::replace(&mut self.queued, true) {
+            cx.again.push_back(key);
+        }
         true
     }
 
@@ -386,7 +404,7 @@ where
         let left = output.get(written..).unwrap_or_default();
         if !left.is_empty() {
             self.writable = false;
-            cx.spare = cx.spare.saturating_sub(left.len());
+            cx.kept += left.len();
             (self.pending, self.written) = (left.to_vec(), 0);
         }
     }
@@ -419,7 +437,7 @@ where
     }
 
     fn drop_pending<St: Store>(&mut self, cx: &mut Context<St>) {
-        cx.spare = (cx.spare + self.pending.len()).min(SPARE);
+        cx.kept -= self.pending.len();
         self.pending = Vec::new();
     }
 

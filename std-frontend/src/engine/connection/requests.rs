@@ -121,7 +121,11 @@ where
     {
         let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
         let piece = if self.held.is_empty() {
-            if !self.readable || self.ended {
+            if self.ended {
+                self.conversation.stopped(Stop::Ended);
+                return Turn::More;
+            }
+            if !self.readable {
                 return Turn::Park;
             }
             match self.read(0, left.min(cx.room(SHORT)), cx) {
@@ -152,6 +156,8 @@ where
                 match piece.get(written..) {
                     None | Some([]) => break None,
                     Some(left) => match store.write(&mut file, left) {
+                        // It is to take some, or say why not.
+                        Ok(0) => break Some(Refusal::Failed),
                         Ok(n) => written += n,
                         Err(refusal) => break Some(refusal),
                     },
