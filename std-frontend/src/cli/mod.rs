@@ -45,15 +45,15 @@ fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
     let Cli { network, logging, command } = parse::<N>(args)?;
     match command {
         Some(Command::Serve(serve)) => {
-            log::start(logging.level(Level::Normal));
+            let _log = log::start(logging.level(Level::Normal));
             serve::run::<N>(network, *serve)
         }
         Some(Command::Client(client)) => {
-            log::start(logging.level(Level::Warnings));
+            let _log = log::start(logging.level(Level::Warnings));
             client::run::<N>(network, client)
         }
         Some(Command::Connect(connect)) => {
-            log::start(logging.level(Level::Warnings));
+            let _log = log::start(logging.level(Level::Warnings));
             connect::run::<N>(network, connect)
         }
         Some(Command::List) | None => list::run(),

@@ -79,7 +79,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: Serve<N>) -> Result<(),
     let mut server = N::server(options, args.network, plan)?;
     let bound = bind_all(&mut server, &places).map_err(Failure::Failed)?;
 
-    signals::stop_by(server.stopper()).map_err(anyhow::Error::from)?;
+    signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
     {
         let mut output = lock(&output);
         for bound in &bound {

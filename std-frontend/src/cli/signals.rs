@@ -3,19 +3,28 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// For a server: the first SIGINT or SIGTERM calls `stop`, the second ends the process at once, with status 128 and the signal.
-pub(super) fn stop_by(stop: Box<dyn Fn() + Send>) -> io::Result<()> {
+/// For a server: the first SIGINT or SIGTERM calls `stop`, the second ends the process at once, with status 128 and the signal. One that is
+/// held up by a transcript that nobody reads is ended, too, when it should have been over for long.
+pub(super) fn stop_by(stop: Box<dyn Fn() + Send>, grace: Duration) -> io::Result<()> {
     watch(move |signal, count| {
         if count > 1 {
             std::process::exit(128 + signal);
         }
         stop();
+        let _ = std::thread::Builder::new().spawn(move || {
+            std::thread::sleep(grace.saturating_add(OVERDUE));
+            std::process::exit(1);
+        });
     })
 }
+
+/// So long after the grace a server has no reason left to run.
+const OVERDUE: Duration = Duration::from_secs(3);
 
 /// For a client: SIGINT or SIGTERM ends the process as it does any other, but first what is half done is removed.
 pub(super) fn leave_nothing_behind() -> io::Result<()> {

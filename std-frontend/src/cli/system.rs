@@ -101,10 +101,9 @@ impl Network for System {
     fn server(_: NoOptions, serve: ServeOptions, plan: Plan) -> Result<Server<FolderStore>> {
         let defaults = Options::default();
         let Engine::Poll = serve.engine;
-        open_files::raise_limit();
         let options = Options {
             limits: plan.limits,
-            max_connections: plan.max_connections.unwrap_or(defaults.max_connections),
+            max_connections: connections(plan.max_connections, defaults.max_connections),
             backlog: serve.backlog,
             workers: serve.workers.into(),
             grace: plan.grace,
@@ -116,6 +115,21 @@ impl Network for System {
     fn check_address(_: &NoOptions, addr: SocketAddr, protocol: Protocol) -> io::Result<()> {
         hold(addr, protocol).map(drop)
     }
+}
+
+/// How many connections there may be: each may need a file besides its socket, and what is accepted must be served.
+fn connections(asked: Option<usize>, default: usize) -> usize {
+    /// For listeners, the folder, standard streams, event loops.
+    const OTHERS: usize = 64;
+
+    let limit = open_files::raise_limit();
+    let most = (limit.saturating_sub(OTHERS) / 2).max(1);
+    if let Some(asked) = asked.filter(|&asked| asked > most) {
+        tracing::warn!(
+            "{limit} open files are allowed: enough for {most} connections, not for {asked}"
+        );
+    }
+    asked.unwrap_or(default).min(most)
 }
 
 /// Binds `addr` as a server would, to see whether it can be had.

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use anywire_core::event::{End, Event};
 use anywire_core::session::Reason;
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 use crate::console::escape::Shown;
 use crate::engine::{Link, Observer};
@@ -25,8 +26,9 @@ pub enum Level {
     Everything,
 }
 
-/// Begins to log. A second call does nothing.
-pub fn start(level: Level) {
+/// Begins to log, from a thread of its own: whoever logs never waits for a terminal that is held or a pipe that is full. Lines for which
+/// there is no room then are lost. What is not written when the guard goes still has a moment. A second call does nothing.
+pub fn start(level: Level) -> WorkerGuard {
     let level = match level {
         Level::Quiet => LevelFilter::ERROR,
         Level::Warnings => LevelFilter::WARN,
@@ -36,15 +38,21 @@ pub fn start(level: Level) {
     };
     let ansi =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(io::stderr());
     let _ = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_target(false)
         .with_ansi(ansi)
         // It would panic on a standard error that is closed.
         .log_internal_errors(false)
         .try_init();
+    guard
 }
+
+/// So many lines wait to be written.
+const LINES: usize = 8192;
 
 /// Logs what happens on a server.
 #[derive(Clone, Copy, Debug, Default)]
