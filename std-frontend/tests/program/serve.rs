@@ -1,7 +1,7 @@
 //! `serve`: listening lines, transcripts, problems, signals.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -228,4 +228,29 @@ fn a_server_goes_on_when_nobody_reads_its_transcript() {
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(log.matches("the transcript ends here").count(), 1, "{log}");
+}
+
+/// A log that nobody reads: a pipe that fills up, a terminal that is held.
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let mut child = anywire(&["serve", "hello=0", "-v"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let addr = line.trim_end().rsplit(' ').next().unwrap();
+    // Two lines each: more than a pipe holds.
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.write_all(b"x").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        assert!(!got.is_empty());
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
