@@ -28,6 +28,13 @@ pub trait Wire: Read + Write {
     fn wait(&mut self, interest: Interest, deadline: Option<Instant>)
     -> Result<Ready, Self::Error>;
 
+    /// Waits for the time alone, until `until`: the peer has ended, and the session has something to wait for all the same. Says
+    /// `false` if that cannot be had; then such a session is aborted. `false` by default.
+    fn sleep(&mut self, until: Instant) -> bool {
+        let _ = until;
+        false
+    }
+
     /// Ends our side of the stream, behind what was written.
     fn shutdown(&mut self) -> Result<(), Self::Error>;
 
@@ -191,6 +198,7 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
     fn turn(&mut self) -> Option<Event<'static>> {
         match self.conversation.want() {
             Want::Step => self.step(None),
+            Want::Input if self.ended => self.sleep(),
             Want::Input => {
                 let most = match S::HOLD {
                     0 => self.output.len(),
@@ -254,6 +262,17 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
         {
             held.copy_within(n.., 0);
             self.held -= n;
+        }
+    }
+
+    /// Waits for the session's deadline. There is one: without, it would have broken the contract.
+    fn sleep(&mut self) {
+        let deadline = self.conversation.deadline(self.limits, false);
+        if deadline.is_some_and(|deadline| self.wire.sleep(deadline)) {
+            let now = self.wire.now();
+            self.conversation.expire(now, self.limits, false);
+        } else {
+            self.conversation.abort(Reason::Failed);
         }
     }
 

@@ -179,6 +179,12 @@ impl<'a, P: Pump<'a>> Wire for Connected<'_, 'a, P> {
         Ok(ready.unwrap_or_default())
     }
 
+    fn sleep(&mut self, until: Instant) -> bool {
+        // Nothing is awaited of the stream; a failure is noticed when it is used.
+        let _ = self.until(Some(until), |_, _| Poll::<Result<(), StreamError>>::Pending);
+        true
+    }
+
     fn shutdown(&mut self) -> Result<(), StreamError> {
         self.stream.shutdown(self.pump.stack());
         self.send();

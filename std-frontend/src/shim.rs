@@ -151,6 +151,11 @@ impl Wire for Stream {
         Ok(self.wait_also(interest, None, deadline)?.0)
     }
 
+    fn sleep(&mut self, until: Instant) -> bool {
+        std::thread::sleep(clock::until(until));
+        true
+    }
+
     fn shutdown(&mut self) -> io::Result<()> {
         let done = self.working()?.shutdown(Shutdown::Write);
         if let Err(error) = &done {

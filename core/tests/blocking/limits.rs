@@ -1,8 +1,12 @@
 //! Time, on the wire's own clock.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use anywire_core::checked::Checked;
 use anywire_core::event::End;
 use anywire_core::exchange::Exchange;
+use anywire_core::instant::Instant;
 use anywire_core::request::Stop;
 use anywire_core::service::{echo, file, hello};
 use anywire_core::session::{Next, Phase, Reason, Session};
@@ -140,4 +144,29 @@ fn draining_goes_on_though_all_of_the_buffer_is_held() {
     let mut wire = Scripted::sends(&[b"abcd", b"efgh"]);
     assert_eq!(hold_plain(Checked::new(Uninterested), &mut wire, (4, 1)).end, End::Finished);
     assert_eq!((wire.millis(), wire.unread.len()), (0, 0));
+}
+
+/// Ends 50 ms after its peer, and counts how often it is stepped.
+struct Lingering<'a>(&'a Cell<u32>, Option<Instant>);
+
+impl Session for Lingering<'_> {
+    const HOLD: usize = 4;
+
+    fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+        self.0.set(self.0.get() + 1);
+        io.take(io.input().len());
+        if !io.ended() {
+            return Next::Wait(Phase::Inside, None);
+        }
+        let at = *self.1.get_or_insert(io.now() + Duration::from_millis(50));
+        if at <= io.now() { Next::Finish } else { Next::Wait(Phase::Inside, Some(at)) }
+    }
+}
+
+#[test]
+fn behind_the_end_a_deadline_is_waited_for_and_not_spun_on() {
+    let steps = Cell::new(0);
+    let mut wire = Scripted::sends(&[b"a"]);
+    let outcome = hold_plain(Lingering(&steps, None), &mut wire, (8, 8));
+    assert_eq!((outcome.end, wire.millis(), steps.get()), (End::Finished, 50, 4));
 }

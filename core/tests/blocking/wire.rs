@@ -211,6 +211,11 @@ impl Wire for Scripted {
         }
     }
 
+    fn sleep(&mut self, until: Instant) -> bool {
+        self.now = self.now.max(until.as_micros().div_ceil(1000));
+        true
+    }
+
     fn shutdown(&mut self) -> Result<(), Broken> {
         self.call()?;
         assert!(!self.shut && !self.unflushed);

@@ -137,6 +137,10 @@ impl Wire for TapWire {
         Ok(self.ready(Some(interest), None, deadline)?.0)
     }
 
+    fn sleep(&mut self, until: Instant) -> bool {
+        self.ready(None, None, Some(until)).is_ok()
+    }
+
     fn shutdown(&mut self) -> Result<(), WireError> {
         self.stack.borrow_mut().look(self.at, Stream::shutdown);
         self.send()

@@ -59,7 +59,7 @@ struct Pipe {
     server_ended: bool,
     reset: bool,
     /// What the server waits for: nothing, while it works.
-    server_waits: Option<(Interest, Option<Instant>)>,
+    server_waits: Option<(Option<Interest>, Option<Instant>)>,
     server_gone: bool,
 }
 
@@ -82,9 +82,10 @@ impl Pipe {
         let Some((interest, deadline)) = self.server_waits else { return self.server_gone };
         let ready = self.server_ready();
         let wakes = match interest {
-            Interest::Read => ready.read,
-            Interest::Write => ready.write,
-            Interest::Both => ready.read || ready.write,
+            Some(Interest::Read) => ready.read,
+            Some(Interest::Write) => ready.write,
+            Some(Interest::Both) => ready.read || ready.write,
+            None => false,
         };
         !wakes && deadline.is_none_or(|deadline| deadline > now)
     }
@@ -268,6 +269,24 @@ impl ServerEnd {
     }
 }
 
+impl ServerEnd {
+    /// Rests until something of interest is ready, or the clock has come to the deadline.
+    fn rest(&self, interest: Option<Interest>, deadline: Option<Instant>) -> Ready {
+        let mut state = self.shared.lock();
+        state.pipes[self.stream].server_waits = Some((interest, deadline));
+        self.shared.changed.notify_all();
+        loop {
+            let now = Instant::from_micros(state.now);
+            let pipe = &mut state.pipes[self.stream];
+            if !pipe.server_rests(now) {
+                pipe.server_waits = None;
+                return pipe.server_ready();
+            }
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
 impl Drop for ServerEnd {
     fn drop(&mut self) {
         self.with(|pipe| (pipe.server_gone, pipe.server_ended) = (true, true));
@@ -323,22 +342,16 @@ impl Wire for ServerEnd {
     }
 
     fn wait(&mut self, interest: Interest, deadline: Option<Instant>) -> Result<Ready, ErrorKind> {
-        let mut state = self.shared.lock();
-        state.pipes[self.stream].server_waits = Some((interest, deadline));
-        self.shared.changed.notify_all();
-        loop {
-            let now = Instant::from_micros(state.now);
-            let pipe = &mut state.pipes[self.stream];
-            if !pipe.server_rests(now) {
-                pipe.server_waits = None;
-                let ready = pipe.server_ready();
-                return Ok(Ready {
-                    read: ready.read && interest != Interest::Write,
-                    write: ready.write && interest != Interest::Read,
-                });
-            }
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let ready = self.rest(Some(interest), deadline);
+        Ok(Ready {
+            read: ready.read && interest != Interest::Write,
+            write: ready.write && interest != Interest::Read,
+        })
+    }
+
+    fn sleep(&mut self, until: Instant) -> bool {
+        self.rest(None, Some(until));
+        true
     }
 
     fn shutdown(&mut self) -> Result<(), ErrorKind> {
