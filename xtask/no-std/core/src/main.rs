@@ -114,7 +114,7 @@ fn step_by_hand<S: Session>(session: S, mut input: &[u8]) {
         if black_box(true) {
             conversation.stopped(black_box(Stop::Reset));
             conversation.reset();
-            conversation.retire();
+            conversation.retire(now());
             conversation.peer_ended();
         }
         conversation.shut(now());
