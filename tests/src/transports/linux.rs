@@ -17,6 +17,9 @@ pub(super) trait Server {
     /// The largest segment on its wire, in bytes.
     const MSS: usize;
 
+    /// How many connections a scenario for many may open at once.
+    const MANY: usize;
+
     /// Where it listens.
     fn addr(&self) -> SocketAddr;
 
@@ -113,7 +116,7 @@ impl<S: Server> Network for FromLinux<S> {
     }
 
     fn many(&self) -> usize {
-        100
+        S::MANY
     }
 }
 

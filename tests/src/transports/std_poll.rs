@@ -93,6 +93,7 @@ impl Drop for Running {
 impl linux::Server for Running {
     // Loopback's MTU is 65,536.
     const MSS: usize = 65_483;
+    const MANY: usize = 100;
 
     fn addr(&self) -> SocketAddr {
         self.addr
