@@ -602,3 +602,42 @@ fn what_was_sent_before_the_stop_comes_back() {
     sending.join().unwrap();
     assert_eq!(got.len(), 200 * 65_536);
 }
+
+/// Takes three bytes at a time, so that some are held, and minds how many it is offered.
+#[derive(Clone, Copy)]
+struct Threes;
+
+impl StreamService for Threes {
+    type Session = Self;
+    const ABOUT: About = About { name: "threes", port: 0, summary: "" };
+    fn open(&self) -> Self {
+        *self
+    }
+}
+
+impl Session for Threes {
+    const HOLD: usize = 4;
+    fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+        match io.input() {
+            offered if offered.len() > Self::HOLD => Next::Abort(Reason::Failed),
+            three if three.len() >= 3 => {
+                io.put(three.get(..3).unwrap_or_default());
+                io.take(3);
+                Next::Progress
+            }
+            _ if io.ended() => Next::Finish,
+            _ => Next::Wait(Phase::Head, None),
+        }
+    }
+}
+
+#[test]
+fn no_more_is_read_than_a_session_may_hold() {
+    let server = serve(Options::default(), Watched(Threes));
+    let mut stream = server.connect();
+    stream.write_all(&[7; 100]).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).unwrap();
+    assert_eq!((got.len(), server.end()), (99, End::Finished));
+}

@@ -171,8 +171,9 @@ impl<'n> World<'n> {
         self.receive_all(stream)
     }
 
-    /// How the next connection ended, as the server tells it.
+    /// How the next connection ended, as the server tells it. One that was reset before the server saw it is none: wait for a sign of it
+    /// before you reset it.
     pub fn ended(&mut self) -> End {
-        self.network.ended(PATIENCE).expect("the server did not say how a connection ended")
+        self.network.ended(PATIENCE).expect("no connection ended, or the server did not say so")
     }
 }

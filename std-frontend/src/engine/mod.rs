@@ -125,10 +125,10 @@ impl Host for LinkHost<'_> {
 /// use std::sync::Arc;
 /// use anywire_core::service::echo::Echo;
 /// use anywire_std::engine::{Options, Server};
-/// use anywire_std::folder::{FolderOptions, FolderStore};
+/// use anywire_core::store::NoStore;
 ///
-/// let store = FolderStore::open("files".as_ref(), FolderOptions::default())?;
-/// let mut server = Server::new(Options::default(), store, Arc::new(()))?;
+/// // With files it would be a `FolderStore`.
+/// let mut server = Server::new(Options::default(), NoStore, Arc::new(()))?;
 /// let addr = server.bind_stream(Echo, "127.0.0.1:0".parse().unwrap())?;
 /// println!("echo listens on {addr}");
 /// server.run()?;

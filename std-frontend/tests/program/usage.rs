@@ -2,6 +2,9 @@
 
 use std::process::Stdio;
 
+use anywire_core::datagram::DatagramService;
+use anywire_core::service::{About, StreamService, Visitor, catalog};
+
 use crate::harness::{anywire, assert_output, run, text, unread};
 
 #[test]
@@ -32,12 +35,32 @@ fn wrong_usage_is_exit_status_2() {
 
 #[test]
 fn list_has_a_line_for_each_service() {
-    assert_output(
-        &run(anywire(&["list"]), b""),
-        0,
-        "echo   tcp 9900, udp 9900  every byte, or datagram, comes back\n\
-         hello  tcp 65432           says what it got from you, and sends it back\n\
-         file   tcp 6565            you send a name, it sends the file\n",
+    /// Name, protocol and port, summary, of each.
+    struct Expected(Vec<[String; 3]>);
+
+    impl Visitor for Expected {
+        fn stream<S: StreamService + Send + 'static>(&mut self, _: S) {
+            let About { name, port, summary } = S::ABOUT;
+            self.0.push([name.into(), format!("tcp {port}"), summary.into()]);
+        }
+
+        fn datagram<D: DatagramService + Send + 'static>(&mut self, _: D) {
+            let About { name, port, summary } = D::ABOUT;
+            self.0.push([name.into(), format!("udp {port}"), summary.into()]);
+        }
+    }
+
+    let output = run(anywire(&["list"]), b"");
+    let said = text(&output.stdout);
+    let mut expected = Expected(Vec::new());
+    catalog(&mut expected);
+    for words in &expected.0 {
+        let line = said.lines().find(|line| line.starts_with(&words[0]));
+        assert!(line.is_some_and(|line| words.iter().all(|word| line.contains(word))), "{said}");
+    }
+    assert_eq!(
+        said.lines().next(),
+        Some("echo   tcp 9900, udp 9900  every byte, or datagram, comes back")
     );
 }
 

@@ -58,6 +58,7 @@ struct Watched<S>(S);
 impl<S: StreamService> StreamService for Watched<S> {
     type Session = Checked<S::Session>;
     const ABOUT: About = S::ABOUT;
+    const FILES: bool = S::FILES;
 
     fn open(&self) -> Self::Session {
         Checked::new(self.0.open())

@@ -72,7 +72,7 @@ pub(super) fn inside(tap: &Tap, command: &[OsString]) -> Result<()> {
         [] => {
             if std::io::stdin().is_terminal() {
                 eprintln!(
-                    "A network of its own, with {} ({}). Try `anywire-tap serve hello &`; `exit` ends it all.",
+                    "A network of its own, with {} ({}). Try `anywire-tap serve hello &`; stop what you started before you `exit`.",
                     tap.name, tap.address
                 );
             }
