@@ -44,7 +44,6 @@ enum Asked {
     Send,
     Receive,
     Line,
-    Other,
 }
 
 impl<S: Session> Checked<S> {
@@ -136,11 +135,6 @@ impl From<&Request<'_>> for Asked {
             Request::Send { .. } => Self::Send,
             Request::Receive { .. } => Self::Receive,
             Request::Line { .. } => Self::Line,
-            #[allow(
-                unreachable_patterns,
-                reason = "a request may be added without being checked here"
-            )]
-            _ => Self::Other,
         }
     }
 }
