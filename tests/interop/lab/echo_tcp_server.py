@@ -4,8 +4,8 @@ import sys
 sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 sock.bind((sys.argv[1], int(sys.argv[2])))
-print("Starting up echo server on %s port %s" % sock.getsockname(), flush=True)
 sock.listen(5)
+print("Starting up echo server on %s port %s" % sock.getsockname(), flush=True)
 while True:
     print("Waiting to receive message from client", flush=True)
     client, address = sock.accept()

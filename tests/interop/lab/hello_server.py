@@ -4,8 +4,8 @@ import sys
 s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind((sys.argv[1], int(sys.argv[2])))
-print("Server is listening on %s port %s" % s.getsockname(), flush=True)
 s.listen(1)
+print("Server is listening on %s port %s" % s.getsockname(), flush=True)
 while True:
     conn, addr = s.accept()
     print("Connected by", addr)
