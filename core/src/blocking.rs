@@ -10,7 +10,7 @@ use crate::event::{End, Event, Host};
 use crate::instant::Instant;
 use crate::request::{Answer, Refusal, Request, Stop};
 use crate::session::{Breach, Reason, Session};
-use crate::store::{Store, carry_out, release};
+use crate::store::{OpenFile, OpenIn, Store, carry_out, release};
 
 /// A stream transport that can wait, with a clock to wait by.
 ///
@@ -189,7 +189,7 @@ struct Line<'d, S, W: Wire, St: Store> {
     held: usize,
     ended: bool,
     output: &'d mut [u8],
-    file: Option<St::File>,
+    file: Option<OpenIn<St>>,
     error: Option<W::Error>,
 }
 
@@ -376,8 +376,8 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
     fn send(&mut self, left: u64) {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.output.len());
         let room = self.output.get_mut(..most).unwrap_or_default();
-        let Some(file) = &mut self.file else {
-            return self.conversation.stopped(Stop::FileShort);
+        let Some(OpenFile::Reading(file)) = &mut self.file else {
+            return self.conversation.abort(Reason::Broken(Breach::NoFile));
         };
         match self.store.read(file, room) {
             Ok(0) => self.conversation.stopped(Stop::FileShort),
@@ -401,8 +401,8 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
             }
         }
         let body = self.input.get(..self.held.min(left)).unwrap_or_default();
-        let Some(file) = &mut self.file else {
-            return self.conversation.stopped(Stop::Store(Refusal::Unsupported));
+        let Some(OpenFile::Writing(file)) = &mut self.file else {
+            return self.conversation.abort(Reason::Broken(Breach::NoFile));
         };
         match self.store.write(file, body) {
             Ok(0) => self.conversation.stopped(Stop::Store(Refusal::Failed)),

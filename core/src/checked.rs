@@ -20,6 +20,7 @@ pub struct Checked<S> {
     session: S,
     held: Held,
     asked: Option<Asked>,
+    file: Option<Mode>,
     ended: bool,
     shut: bool,
     over: bool,
@@ -39,11 +40,19 @@ struct Held {
 enum Asked {
     Open,
     Create,
+    Expect,
     Commit,
     Log,
     Send,
     Receive,
     Line,
+}
+
+/// What the open file is open for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Reading,
+    Writing,
 }
 
 impl<S: Session> Checked<S> {
@@ -53,10 +62,21 @@ impl<S: Session> Checked<S> {
             session,
             held: Held { len: 0, hash: None },
             asked: None,
+            file: None,
             ended: false,
             shut: false,
             over: false,
             now: Instant::ZERO,
+        }
+    }
+
+    /// The open file, once `answer` has come to what was asked.
+    fn file_after(&self, answer: &Answer<'_>) -> Option<Mode> {
+        match (self.asked, answer) {
+            (_, Answer::Opened { .. }) => Some(Mode::Reading),
+            (_, Answer::Created) => Some(Mode::Writing),
+            (Some(Asked::Open | Asked::Create | Asked::Commit), _) => None,
+            _ => self.file,
         }
     }
 
@@ -93,6 +113,7 @@ impl<S: Session> Session for Checked<S> {
     const HOLD: usize = S::HOLD;
     const ROOM: usize = S::ROOM;
     const END_PROVES: bool = S::END_PROVES;
+    const END_ANSWERS: bool = S::END_ANSWERS;
 
     fn step(&mut self, io: &mut Exchange<'_>) -> Next {
         if let Some(Answer::Moved { len, .. }) = io.answer_offered()
@@ -106,6 +127,9 @@ impl<S: Session> Session for Checked<S> {
             self.over = true;
             return Next::Abort(Reason::Broken(breach));
         }
+        if let Some(answer) = io.answer_offered() {
+            self.file = self.file_after(answer);
+        }
         let next = self.session.step(io);
         let input = io.input();
         self.held = Held { len: input.len(), hash: Some(fnv1a(input)) };
@@ -117,6 +141,10 @@ impl<S: Session> Session for Checked<S> {
             Next::Ask => self.session.request(input).map(|request| Asked::from(&request)),
             _ => None,
         };
+        if self.asked.and_then(Asked::needs).is_some_and(|needed| self.file != Some(needed)) {
+            self.over = true;
+            return Next::Abort(Reason::Broken(Breach::NoFile));
+        }
         next
     }
 
@@ -130,6 +158,7 @@ impl From<&Request<'_>> for Asked {
         match request {
             Request::Open { .. } => Self::Open,
             Request::Create { .. } => Self::Create,
+            Request::Expect { .. } => Self::Expect,
             Request::Commit => Self::Commit,
             Request::Log { .. } => Self::Log,
             Request::Send { .. } => Self::Send,
@@ -140,10 +169,20 @@ impl From<&Request<'_>> for Asked {
 }
 
 impl Asked {
+    /// What the open file must be open for.
+    fn needs(self) -> Option<Mode> {
+        match self {
+            Self::Send => Some(Mode::Reading),
+            Self::Expect | Self::Receive | Self::Commit => Some(Mode::Writing),
+            Self::Open | Self::Create | Self::Log | Self::Line => None,
+        }
+    }
+
     fn fits(self, answer: &Answer<'_>) -> bool {
         match answer {
             Answer::Opened { .. } => self == Self::Open,
             Answer::Created => self == Self::Create,
+            Answer::Expected => self == Self::Expect,
             Answer::Committed => self == Self::Commit,
             Answer::Logged => self == Self::Log,
             Answer::Moved { .. } => matches!(self, Self::Send | Self::Receive),
@@ -215,6 +254,33 @@ mod tests {
         offer(&mut checked, b"ab", false, 5);
         assert_eq!(offer(&mut checked, b"ab", false, 4), broken(Breach::ClockWentBack));
         assert_eq!(offer(&mut checked, b"ab", false, 6), broken(Breach::SteppedAfterEnd));
+    }
+
+    #[test]
+    fn a_file_is_asked_for_only_what_it_is_open_for() {
+        /// Opens, and receives into what it has opened.
+        struct Confused(bool);
+
+        impl Session for Confused {
+            const HOLD: usize = 0;
+            fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+                self.0 = io.answer().is_some();
+                Next::Ask
+            }
+            fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
+                let name = crate::name::FileName::new(b"a").ok()?;
+                Some(if self.0 { Request::Receive { len: None } } else { Request::Open { name } })
+            }
+        }
+
+        let mut checked = Checked::new(Confused(false));
+        let mut offer = |answer| {
+            let mut host = ();
+            let now = Instant::ZERO;
+            advance(&mut checked, &mut Exchange::new(b"", false, &mut [], now, answer, &mut host))
+        };
+        assert_eq!(offer(None), Halt::Ask);
+        assert_eq!(offer(Some(Answer::Opened { len: 1 })), broken(Breach::NoFile));
     }
 
     #[test]

@@ -325,7 +325,7 @@ impl<S: Session> Conversation<S> {
 
     /// The server stops: ends the conversation as soon as it is between messages and silent, now if it has been for 100 ms.
     ///
-    /// Where the end [proves](Session::END_PROVES) that the peer has all, and it has nothing, an end would lie: that is aborted.
+    /// Where the end [answers](Session::END_ANSWERS) the peer, it would be an answer to nothing: that is aborted.
     pub fn retire(&mut self, now: Instant) {
         self.retiring = true;
         self.retire_if_idle(now);
@@ -408,7 +408,7 @@ impl<S: Session> Conversation<S> {
 
     fn retire_if_idle(&mut self, now: Instant) {
         if self.retires_at().is_some_and(|at| at <= now) {
-            self.stage = if S::END_PROVES && self.sent == 0 {
+            self.stage = if S::END_ANSWERS {
                 Stage::Closed(End::Aborted(Reason::Stopped))
             } else {
                 self.finish(End::Stopped)

@@ -47,7 +47,17 @@ pub enum Event<'a> {
         /// Why not more.
         stop: Stop,
     },
-    /// A file is whole under its name.
+    /// A file was begun for a peer.
+    Created {
+        /// The name that it will have.
+        name: &'a [u8],
+    },
+    /// The peer refused what a client asked for, and says why.
+    Declined {
+        /// In its words.
+        words: &'a [u8],
+    },
+    /// A file is whole under its name; to a client: the server has proven it.
     Stored {
         /// Its bytes.
         len: u64,

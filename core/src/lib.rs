@@ -14,6 +14,7 @@ pub mod instant;
 pub mod name;
 pub mod ram;
 pub mod request;
+pub mod schema;
 pub mod service;
 pub mod session;
 pub mod store;

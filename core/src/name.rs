@@ -119,20 +119,32 @@ impl fmt::Display for FileName<'_> {
     }
 }
 
+impl NameError {
+    /// Which rule it was, without the particulars.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "a name is needed",
+            Self::TooLong { .. } => "a name has at most 255 bytes",
+            Self::NotUtf8 { .. } => "a name is UTF-8",
+            Self::Separator => "a name has no / or \\ in it",
+            Self::Control => "a name has no control characters in it",
+            Self::LeadingDot => "a name does not start with a dot",
+            Self::Forbidden(_) => "a name has none of : * ? \" < > | in it",
+            Self::TrailingDotOrSpace => "a name does not end with a dot or a space",
+            Self::Device => "the name is a device's on Windows",
+        }
+    }
+}
+
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Empty => f.write_str("a name is needed"),
             Self::TooLong { len } => {
                 write!(f, "the name has {len} bytes, {} are allowed", FileName::MAX)
             }
             Self::NotUtf8 { at } => write!(f, "the name is not UTF-8 from byte {at} on"),
-            Self::Separator => f.write_str("a name has no / or \\ in it"),
-            Self::Control => f.write_str("a name has no control characters in it"),
-            Self::LeadingDot => f.write_str("a name does not start with a dot"),
             Self::Forbidden(c) => write!(f, "a name has no {c} in it"),
-            Self::TrailingDotOrSpace => f.write_str("a name does not end with a dot or a space"),
-            Self::Device => f.write_str("the name is a device's on Windows"),
+            other => f.write_str(other.as_str()),
         }
     }
 }

@@ -27,11 +27,18 @@ pub struct RamStore<const FILES: usize, const LEN: usize> {
     places: [Place<LEN>; FILES],
 }
 
-/// An open file of a [`RamStore`]: give it back with [`Store::close`] or [`Store::commit`].
+/// A file of a [`RamStore`] that is being read.
 #[derive(Debug)]
-pub struct RamFile {
+pub struct RamReader {
     place: usize,
     read: usize,
+}
+
+/// A file of a [`RamStore`] that is being written.
+#[derive(Debug)]
+pub struct RamWriter {
+    place: usize,
+    replace: bool,
 }
 
 #[derive(Debug)]
@@ -88,13 +95,13 @@ impl<const FILES: usize, const LEN: usize> RamStore<FILES, LEN> {
 
     /// Stores `bytes` as `name`.
     pub fn put(&mut self, name: FileName<'_>, bytes: &[u8]) -> Result<(), Refusal> {
-        let mut file = self.create(name)?;
+        let mut file = self.create(name, true)?;
         let mut left = bytes;
         while !left.is_empty() {
             match self.write(&mut file, left) {
                 Ok(n) => left = left.get(n..).unwrap_or_default(),
                 Err(refusal) => {
-                    self.close(file);
+                    self.abandon(file);
                     return Err(refusal);
                 }
             }
@@ -131,9 +138,10 @@ impl<const FILES: usize, const LEN: usize> Default for RamStore<FILES, LEN> {
 }
 
 impl<const FILES: usize, const LEN: usize> Store for RamStore<FILES, LEN> {
-    type File = RamFile;
+    type Reader = RamReader;
+    type Writer = RamWriter;
 
-    fn open(&mut self, name: FileName<'_>) -> Result<(RamFile, u64), Refusal> {
+    fn open(&mut self, name: FileName<'_>) -> Result<(RamReader, u64), Refusal> {
         let (at, place) = self
             .places
             .iter_mut()
@@ -141,25 +149,10 @@ impl<const FILES: usize, const LEN: usize> Store for RamStore<FILES, LEN> {
             .find(|(_, place)| place.is_named(name.as_bytes()))
             .ok_or(Refusal::NotFound)?;
         place.readers += 1;
-        Ok((RamFile { place: at, read: 0 }, place.len as u64))
+        Ok((RamReader { place: at, read: 0 }, place.len as u64))
     }
 
-    fn create(&mut self, name: FileName<'_>) -> Result<RamFile, Refusal> {
-        let (at, place) = self
-            .places
-            .iter_mut()
-            .enumerate()
-            .find(|(_, place)| place.state == State::Free)
-            .ok_or(Refusal::Full)?;
-        let bytes = name.as_bytes();
-        if let Some(to) = place.name.get_mut(..bytes.len()) {
-            to.copy_from_slice(bytes);
-        }
-        (place.state, place.name_len, place.len) = (State::Writing, bytes.len(), 0);
-        Ok(RamFile { place: at, read: 0 })
-    }
-
-    fn read(&mut self, file: &mut RamFile, buf: &mut [u8]) -> Result<usize, Refusal> {
+    fn read(&mut self, file: &mut RamReader, buf: &mut [u8]) -> Result<usize, Refusal> {
         let place = self.places.get(file.place).ok_or(Refusal::Failed)?;
         let left = place.data.get(file.read..place.len).unwrap_or_default();
         let n = left.len().min(buf.len());
@@ -170,12 +163,42 @@ impl<const FILES: usize, const LEN: usize> Store for RamStore<FILES, LEN> {
         Ok(n)
     }
 
-    fn write(&mut self, file: &mut RamFile, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn close(&mut self, file: RamReader) {
+        if let Some(place) = self.places.get_mut(file.place) {
+            place.readers = place.readers.saturating_sub(1);
+            place.free_if_unused();
+        }
+    }
+
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<RamWriter, Refusal> {
+        let bytes = name.as_bytes();
+        if !replace && self.places.iter().any(|place| place.is_named(bytes)) {
+            return Err(Refusal::Exists);
+        }
+        let (at, place) = self
+            .places
+            .iter_mut()
+            .enumerate()
+            .find(|(_, place)| place.state == State::Free)
+            .ok_or(Refusal::Full)?;
+        if let Some(to) = place.name.get_mut(..bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
+        (place.state, place.name_len, place.len) = (State::Writing, bytes.len(), 0);
+        Ok(RamWriter { place: at, replace })
+    }
+
+    fn expect(&mut self, _: &mut RamWriter, len: u64) -> Result<(), Refusal> {
+        let max = LEN as u64;
+        if len > max { Err(Refusal::TooLarge { max }) } else { Ok(()) }
+    }
+
+    fn write(&mut self, file: &mut RamWriter, bytes: &[u8]) -> Result<usize, Refusal> {
         let place = self.places.get_mut(file.place).ok_or(Refusal::Failed)?;
         let room = place.data.get_mut(place.len..).unwrap_or_default();
         let n = room.len().min(bytes.len());
         if n == 0 {
-            return Err(Refusal::Full);
+            return Err(Refusal::TooLarge { max: LEN as u64 });
         }
         if let (Some(to), Some(from)) = (room.get_mut(..n), bytes.get(..n)) {
             to.copy_from_slice(from);
@@ -184,13 +207,17 @@ impl<const FILES: usize, const LEN: usize> Store for RamStore<FILES, LEN> {
         Ok(n)
     }
 
-    fn commit(&mut self, file: RamFile) -> Result<(), Refusal> {
+    fn commit(&mut self, file: RamWriter) -> Result<(), Refusal> {
         let mut name = [0; FileName::MAX];
         let new = self.places.get_mut(file.place).ok_or(Refusal::Failed)?;
         let name_len = new.name_len;
         name.copy_from_slice(&new.name);
         let name = name.get(..name_len).unwrap_or_default();
         if let Some(old) = self.places.iter_mut().find(|place| place.is_named(name)) {
+            if !file.replace {
+                self.abandon(file);
+                return Err(Refusal::Exists);
+            }
             old.state = State::Unnamed;
             old.free_if_unused();
         }
@@ -200,14 +227,9 @@ impl<const FILES: usize, const LEN: usize> Store for RamStore<FILES, LEN> {
         Ok(())
     }
 
-    fn close(&mut self, file: RamFile) {
+    fn abandon(&mut self, file: RamWriter) {
         if let Some(place) = self.places.get_mut(file.place) {
-            if place.state == State::Writing {
-                place.state = State::Free;
-            } else {
-                place.readers = place.readers.saturating_sub(1);
-                place.free_if_unused();
-            }
+            place.state = State::Free;
         }
     }
 }
@@ -223,10 +245,10 @@ mod tests {
     #[test]
     fn nobody_sees_a_file_before_it_is_committed_and_an_abandoned_one_is_gone() {
         let mut store = RamStore::<2, 8>::new();
-        let mut file = store.create(name("a")).unwrap();
+        let mut file = store.create(name("a"), true).unwrap();
         store.write(&mut file, b"half").unwrap();
         assert_eq!(store.open(name("a")).err(), Some(Refusal::NotFound));
-        store.close(file);
+        store.abandon(file);
         assert_eq!((store.len(), store.in_use()), (0, 0));
     }
 
@@ -246,10 +268,31 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_must_be_new_is_not_taken_from_anybody() {
+        let mut store = RamStore::<3, 8>::new();
+        let mut file = store.create(name("a"), false).unwrap();
+        store.write(&mut file, b"late").unwrap();
+        store.put(name("a"), b"first").unwrap();
+        assert_eq!(store.create(name("a"), false).err(), Some(Refusal::Exists));
+        assert_eq!(store.commit(file), Err(Refusal::Exists));
+        assert_eq!(store.get(name("a")), Some(&b"first"[..]));
+        assert_eq!(store.in_use(), 1);
+    }
+
+    #[test]
+    fn what_will_not_fit_is_refused_before_it_comes() {
+        let mut store = RamStore::<1, 8>::new();
+        let mut file = store.create(name("a"), true).unwrap();
+        assert_eq!(store.expect(&mut file, 8), Ok(()));
+        assert_eq!(store.expect(&mut file, u64::MAX), Err(Refusal::TooLarge { max: 8 }));
+        store.abandon(file);
+    }
+
+    #[test]
     fn a_full_store_says_so_and_loses_nothing() {
         let mut store = RamStore::<2, 4>::new();
         store.put(name("a"), b"1234").unwrap();
-        assert_eq!(store.put(name("a"), b"12345"), Err(Refusal::Full));
+        assert_eq!(store.put(name("a"), b"12345"), Err(Refusal::TooLarge { max: 4 }));
         assert_eq!(store.get(name("a")), Some(&b"1234"[..]));
         store.put(name("b"), b"").unwrap();
         assert_eq!(store.put(name("c"), b""), Err(Refusal::Full));

@@ -21,6 +21,14 @@ pub enum Request<'a> {
     Create {
         /// Which file.
         name: FileName<'a>,
+        /// Whether it may take the place of an older one; if not, there must be none: [`Refusal::Exists`].
+        replace: bool,
+    },
+    /// Refuse now, if it can be known, what would be refused when `len` bytes of the created file have come. Answered by
+    /// [`Answer::Expected`].
+    Expect {
+        /// How many bytes the file will have.
+        len: u64,
     },
     /// Put the created file under its name, whole and durable. Answered by [`Answer::Committed`].
     Commit,
@@ -62,6 +70,8 @@ pub enum Answer<'a> {
     },
     /// The file has been begun.
     Created,
+    /// Nothing speaks against so many bytes yet.
+    Expected,
     /// The file is under its name, and synced where the store promises that.
     Committed,
     /// The line is kept.
@@ -109,6 +119,8 @@ pub enum Refusal {
     NotFound,
     /// The name is a folder, a symbolic link, a device: not a regular file.
     NotAFile,
+    /// There is a file of that name already.
+    Exists,
     /// The host may not.
     Denied,
     /// No room is left.
@@ -137,17 +149,29 @@ impl fmt::Display for Stop {
     }
 }
 
+impl Refusal {
+    /// Why, in at most 80 bytes, as a peer may be told: formatting would cost a board more than all sessions do.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name(error) => error.as_str(),
+            Self::NotFound => "no such file",
+            Self::NotAFile => "not a regular file",
+            Self::Exists => "the name is taken",
+            Self::Denied => "permission denied",
+            Self::Full => "no room left",
+            Self::TooLarge { .. } => "more bytes than one file may have",
+            Self::Failed => "the store failed",
+            Self::Unsupported => "not supported here",
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::NotFound => f.write_str("no such file"),
-            Self::NotAFile => f.write_str("not a regular file"),
-            Self::Denied => f.write_str("permission denied"),
-            Self::Full => f.write_str("no room left"),
             Self::TooLarge { max } => write!(f, "more than {max} bytes in one file"),
-            Self::Failed => f.write_str("the store failed"),
-            Self::Unsupported => f.write_str("not supported here"),
+            other => f.write_str(other.as_str()),
         }
     }
 }

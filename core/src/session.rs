@@ -26,6 +26,7 @@
 use core::fmt;
 
 use crate::exchange::{Exchange, Mark};
+use crate::frame::FrameError;
 use crate::instant::Instant;
 use crate::request::{Refusal, Request, Stop};
 
@@ -42,6 +43,10 @@ pub trait Session {
     /// Whether an orderly end from this side proves to the peer that what it got is complete. If so, a driver that
     /// can arranges that the peer sees a reset, not an end, should the process die.
     const END_PROVES: bool = false;
+
+    /// Whether an orderly end is itself the answer that the peer waits for: an empty file, say, or "accepted". A server that
+    /// stops must not give it unasked: it aborts such a conversation, even between messages.
+    const END_ANSWERS: bool = false;
 
     /// Does what can be done with what `io` offers, and says what is wanted next.
     fn step(&mut self, io: &mut Exchange<'_>) -> Next;
@@ -103,8 +108,14 @@ pub enum Reason {
         /// Bytes that should have come.
         want: u64,
     },
+    /// What came is no message of this protocol.
+    Frame(FrameError),
     /// The stream ended without an answer.
     NoAnswer,
+    /// The peer said something that is no answer here.
+    WrongAnswer,
+    /// The host has nothing that cannot be guessed.
+    NoEntropy,
     /// Nothing moved for too long, in the middle of something.
     Idle,
     /// A head or a name took too long to arrive.
@@ -138,6 +149,8 @@ pub enum Breach {
     AnswerIgnored,
     /// Session: asked, and has no request; or asked for a longer line than it can put.
     NoRequest,
+    /// Session: asked for something of a file that it has not opened, or not for that.
+    NoFile,
     /// Driver: offered fewer untaken bytes than before, or others.
     InputLost,
     /// Driver: its output buffer is smaller than `ROOM`, or its input buffer than `HOLD`.
@@ -229,6 +242,9 @@ impl fmt::Display for Reason {
             Self::EndedEarly { got, want } => {
                 write!(f, "the stream ended after {got} of {want} bytes")
             }
+            Self::Frame(error) => error.fmt(f),
+            Self::WrongAnswer => f.write_str("what came is no answer"),
+            Self::NoEntropy => f.write_str("the host has no entropy"),
             Self::NoAnswer => f.write_str("the stream ended without an answer"),
             Self::Idle => f.write_str("nothing moved for too long"),
             Self::HeadTimeout => f.write_str("a head or a name took too long"),

@@ -1,5 +1,7 @@
 //! Where files are kept.
 
+use core::convert::Infallible;
+
 use crate::name::FileName;
 use crate::request::{Answer, Refusal, Request};
 
@@ -8,27 +10,42 @@ use crate::request::{Answer, Refusal, Request};
 ///
 /// Its methods may block. Drivers that must not block call them from another thread.
 pub trait Store {
-    /// An open file: one being read, or one being written and not committed yet.
-    type File;
+    /// A file that is being read. Given back with [`close`](Self::close).
+    type Reader;
 
-    /// Opens the regular file `name` for reading, and says how many bytes it has.
-    fn open(&mut self, name: FileName<'_>) -> Result<(Self::File, u64), Refusal>;
+    /// A file that is being written, and is under no name yet. Given back with [`commit`](Self::commit) or
+    /// [`abandon`](Self::abandon).
+    type Writer;
 
-    /// Begins a file that will be `name` when it is committed. Until then nobody sees it.
-    fn create(&mut self, name: FileName<'_>) -> Result<Self::File, Refusal>;
+    /// Opens the regular file `name`, and says how many bytes it has.
+    fn open(&mut self, name: FileName<'_>) -> Result<(Self::Reader, u64), Refusal>;
 
-    /// Reads the next bytes of an opened file; 0 is its end (`buf` is never empty).
-    fn read(&mut self, file: &mut Self::File, buf: &mut [u8]) -> Result<usize, Refusal>;
+    /// Reads the next bytes of a file; 0 is its end (`buf` is never empty).
+    fn read(&mut self, file: &mut Self::Reader, buf: &mut [u8]) -> Result<usize, Refusal>;
 
-    /// Appends to a created file, and says how many of `bytes` (never none) it took: at least one.
-    fn write(&mut self, file: &mut Self::File, bytes: &[u8]) -> Result<usize, Refusal>;
+    /// Closes a file that was read.
+    fn close(&mut self, file: Self::Reader);
 
-    /// Puts a created file under its name, in place of an older one. On an error there is no new file, and the older one is
-    /// as it was.
-    fn commit(&mut self, file: Self::File) -> Result<(), Refusal>;
+    /// Begins a file that will be `name` when it is committed. Until then nobody sees it. With `replace` it takes the place of an
+    /// older one; without, there must be none, now or then: [`Refusal::Exists`].
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<Self::Writer, Refusal>;
 
-    /// Closes a file. One that was created and not committed is gone.
-    fn close(&mut self, file: Self::File);
+    /// `len` bytes are about to be written: refuses now what would be refused then, as far as that can be known. No room
+    /// is taken. Refuses nothing by default.
+    fn expect(&mut self, file: &mut Self::Writer, len: u64) -> Result<(), Refusal> {
+        let _ = (file, len);
+        Ok(())
+    }
+
+    /// Appends, and says how many of `bytes` (never none) it took: at least one.
+    fn write(&mut self, file: &mut Self::Writer, bytes: &[u8]) -> Result<usize, Refusal>;
+
+    /// Puts a file under its name, whole and durable. On an error there is no new file, and the older one is as it was; a store that cannot
+    /// promise that of every failure says of which.
+    fn commit(&mut self, file: Self::Writer) -> Result<(), Refusal>;
+
+    /// Gives up a file that was not committed: it is gone.
+    fn abandon(&mut self, file: Self::Writer);
 
     /// Keeps `line` in the log.
     fn log(&mut self, line: &[u8]) -> Result<(), Refusal> {
@@ -37,34 +54,51 @@ pub trait Store {
     }
 }
 
+/// The open file of a connection: one at a time.
+#[derive(Debug)]
+pub enum OpenFile<R, W> {
+    /// One that is being read.
+    Reading(R),
+    /// One that is being written.
+    Writing(W),
+}
+
+/// The open file of a connection to a store `S`.
+pub type OpenIn<S> = OpenFile<<S as Store>::Reader, <S as Store>::Writer>;
+
 /// A store that has no files and takes none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoStore;
 
 impl Store for NoStore {
-    type File = core::convert::Infallible;
+    type Reader = Infallible;
+    type Writer = Infallible;
 
-    fn open(&mut self, _: FileName<'_>) -> Result<(Self::File, u64), Refusal> {
+    fn open(&mut self, _: FileName<'_>) -> Result<(Infallible, u64), Refusal> {
         Err(Refusal::Unsupported)
     }
 
-    fn create(&mut self, _: FileName<'_>) -> Result<Self::File, Refusal> {
-        Err(Refusal::Unsupported)
-    }
-
-    fn read(&mut self, file: &mut Self::File, _: &mut [u8]) -> Result<usize, Refusal> {
+    fn read(&mut self, file: &mut Infallible, _: &mut [u8]) -> Result<usize, Refusal> {
         match *file {}
     }
 
-    fn write(&mut self, file: &mut Self::File, _: &[u8]) -> Result<usize, Refusal> {
-        match *file {}
-    }
-
-    fn commit(&mut self, file: Self::File) -> Result<(), Refusal> {
+    fn close(&mut self, file: Infallible) {
         match file {}
     }
 
-    fn close(&mut self, file: Self::File) {
+    fn create(&mut self, _: FileName<'_>, _: bool) -> Result<Infallible, Refusal> {
+        Err(Refusal::Unsupported)
+    }
+
+    fn write(&mut self, file: &mut Infallible, _: &[u8]) -> Result<usize, Refusal> {
+        match *file {}
+    }
+
+    fn commit(&mut self, file: Infallible) -> Result<(), Refusal> {
+        match file {}
+    }
+
+    fn abandon(&mut self, file: Infallible) {
         match file {}
     }
 }
@@ -73,27 +107,36 @@ impl Store for NoStore {
 /// refused here.
 pub fn carry_out<S: Store>(
     store: &mut S,
-    file: &mut Option<S::File>,
+    file: &mut Option<OpenIn<S>>,
     request: Request<'_>,
 ) -> Answer<'static> {
     let answer = match request {
         Request::Open { name } => {
             release(store, file);
             store.open(name).map(|(opened, len)| {
-                *file = Some(opened);
+                *file = Some(OpenFile::Reading(opened));
                 Answer::Opened { len }
             })
         }
-        Request::Create { name } => {
+        Request::Create { name, replace } => {
             release(store, file);
-            store.create(name).map(|created| {
-                *file = Some(created);
+            store.create(name, replace).map(|created| {
+                *file = Some(OpenFile::Writing(created));
                 Answer::Created
             })
         }
+        Request::Expect { len } => match file {
+            Some(OpenFile::Writing(created)) => {
+                store.expect(created, len).map(|()| Answer::Expected)
+            }
+            _ => Err(Refusal::Unsupported),
+        },
         Request::Commit => match file.take() {
-            Some(created) => store.commit(created).map(|()| Answer::Committed),
-            None => Err(Refusal::Unsupported),
+            Some(OpenFile::Writing(created)) => store.commit(created).map(|()| Answer::Committed),
+            other => {
+                *file = other;
+                Err(Refusal::Unsupported)
+            }
         },
         Request::Log { line } => store.log(line).map(|()| Answer::Logged),
         Request::Send { .. } | Request::Receive { .. } | Request::Line { .. } => {
@@ -103,9 +146,11 @@ pub fn carry_out<S: Store>(
     answer.unwrap_or_else(Answer::Refused)
 }
 
-/// Closes the connection's open file, if there is one.
-pub fn release<S: Store>(store: &mut S, file: &mut Option<S::File>) {
-    if let Some(file) = file.take() {
-        store.close(file);
+/// Gives back the connection's open file, if there is one: what was not committed is gone.
+pub fn release<S: Store>(store: &mut S, file: &mut Option<OpenIn<S>>) {
+    match file.take() {
+        Some(OpenFile::Reading(file)) => store.close(file),
+        Some(OpenFile::Writing(file)) => store.abandon(file),
+        None => {}
     }
 }

@@ -8,8 +8,8 @@ use anywire_core::conversation::{Conversation, Lent, Limits, Want};
 use anywire_core::event::Event;
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::request::{Refusal, Stop};
-use anywire_core::session::{Reason, Session};
-use anywire_core::store::{Store, carry_out};
+use anywire_core::session::{Breach, Reason, Session};
+use anywire_core::store::{OpenFile, OpenIn, Store, carry_out};
 use smoltcp::socket::tcp::{Socket, State};
 
 use crate::observer::{Connection, Observer, Told};
@@ -50,7 +50,7 @@ pub(crate) struct Means<'m, T: Store> {
     pub(crate) hold: &'m mut [u8],
     pub(crate) store: &'m mut T,
     /// The connection's open file.
-    pub(crate) file: &'m mut Option<T::File>,
+    pub(crate) file: &'m mut Option<OpenIn<T>>,
     pub(crate) observer: &'m mut dyn Observer,
     pub(crate) limits: &'m Limits,
     pub(crate) now: Instant,
@@ -235,8 +235,8 @@ impl<S: Session> Open<S> {
         means: &mut Means<'_, T>,
         left: u64,
     ) -> bool {
-        let Some(file) = means.file else {
-            self.conversation.stopped(Stop::Store(Refusal::Unsupported));
+        let Some(OpenFile::Reading(file)) = means.file else {
+            self.conversation.abort(Reason::Broken(Breach::NoFile));
             return true;
         };
         if !socket.can_send() {
@@ -269,8 +269,8 @@ impl<S: Session> Open<S> {
         means: &mut Means<'_, T>,
         left: Option<u64>,
     ) -> bool {
-        let Some(file) = means.file else {
-            self.conversation.stopped(Stop::Store(Refusal::Unsupported));
+        let Some(OpenFile::Writing(file)) = means.file else {
+            self.conversation.abort(Reason::Broken(Breach::NoFile));
             return true;
         };
         if !socket.can_recv() {

@@ -9,7 +9,7 @@ use anywire_core::conversation::Limits;
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::service::StreamService;
 use anywire_core::session::Session;
-use anywire_core::store::Store;
+use anywire_core::store::{OpenIn, Store};
 use core::time::Duration;
 use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
@@ -71,7 +71,7 @@ impl<'p, 'a, S, F> Memory<'p, 'a, S, F> {
     }
 }
 
-/// A stream service on a port of a stack. `F` is what the stack's store has for an open file.
+/// A stream service on a port of a stack. `F` is what the stack's store has for an open file, [`OpenIn`] it.
 #[derive(Debug)]
 pub struct Pool<'p, V: StreamService, F> {
     service: V,
@@ -129,7 +129,7 @@ pub(crate) fn prepare(socket: &mut Socket<'_>, keep_alive: Option<Duration>) {
     socket.set_timeout(keep_alive.map(|interval| span(interval * 4)));
 }
 
-impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, T::File> {
+impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
     fn service(&self) -> &'static str {
         V::ABOUT.name
     }

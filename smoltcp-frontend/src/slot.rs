@@ -12,7 +12,7 @@ use core::fmt;
 use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
 use anywire_core::session::Reason;
-use anywire_core::store::{Store, release};
+use anywire_core::store::{OpenFile, Store, release};
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::wire::IpListenEndpoint;
@@ -22,7 +22,8 @@ use crate::endpoint::{Counts, Kit};
 use crate::observer::{Connection, Kind};
 use crate::pool::Settings;
 
-/// The memory of one socket of a pool, less its rings: `S` is the session's type, `F` an open file's.
+/// The memory of one socket of a pool, less its rings: `S` is the session's type, `F` what the stack's store has for an open file,
+/// [`OpenIn`](anywire_core::store::OpenIn) it.
 pub struct Slot<S, F> {
     handle: Option<SocketHandle>,
     stage: Stage<S>,
@@ -140,14 +141,16 @@ impl<S, F> Slot<S, F> {
         self.seen = None;
         self.due = Some(Instant::ZERO);
     }
+}
 
+impl<S, R, W> Slot<S, OpenFile<R, W>> {
     /// Does all that can be done before the network is looked at again. A slot that nothing has touched and whose deadline
     /// has not passed costs a comparison.
     pub(crate) fn step<V, T>(&mut self, common: &Common<'_, V>, kit: &mut Kit<'_, '_, T>) -> Tally
     where
         V: StreamService<Session = S>,
         S: anywire_core::session::Session,
-        T: Store<File = F>,
+        T: Store<Reader = R, Writer = W>,
     {
         let mut tally = Tally::default();
         let Some(handle) = self.handle else { return tally };

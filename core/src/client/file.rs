@@ -79,7 +79,7 @@ impl session::Session for Session<'_> {
     fn request<'a>(&'a self, _held: &'a [u8]) -> Option<Request<'a>> {
         match self.state {
             State::Start | State::Sending { .. } => None,
-            State::Creating => Some(Request::Create { name: self.save_as }),
+            State::Creating => Some(Request::Create { name: self.save_as, replace: true }),
             State::Receiving => Some(UntilEnd.request()),
             State::Committing { .. } => Some(Request::Commit),
         }

@@ -5,3 +5,5 @@
 pub mod echo;
 pub mod file;
 pub mod hello;
+pub mod typed;
+pub mod upload;

@@ -65,6 +65,7 @@ impl Default for Session {
 impl session::Session for Session {
     const HOLD: usize = FRAMING.max;
     const END_PROVES: bool = true;
+    const END_ANSWERS: bool = true;
 
     fn step(&mut self, io: &mut Exchange<'_>) -> Next {
         match self.state {

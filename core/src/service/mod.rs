@@ -6,6 +6,8 @@
 pub mod echo;
 pub mod file;
 pub mod hello;
+pub mod typed;
+pub mod upload;
 
 use crate::datagram::DatagramService;
 use crate::session::Session;
@@ -21,6 +23,29 @@ pub struct About {
     pub summary: &'static str,
 }
 
+/// Something of a service that can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name: lower-case words with `-` between.
+    pub name: &'static str,
+    /// What it can be: `sized|close`, or a word for it, as `BYTES`.
+    pub values: &'static str,
+    /// What it is unless it is set.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub help: &'static str,
+}
+
+/// Why something cannot be set so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingError {
+    /// The service has no such setting.
+    Unknown,
+    /// It cannot be that; it can be this.
+    Value(&'static str),
+}
+
 /// A service over streams: makes a session for each connection.
 ///
 /// It is its own options: small, and copied to every worker.
@@ -33,6 +58,15 @@ pub trait StreamService: Copy {
 
     /// Whether its sessions ask for files: only then is a store needed.
     const FILES: bool = false;
+
+    /// What can be set, by name: for command lines. A program of your own sets the service's fields.
+    const SETTINGS: &'static [Setting] = &[];
+
+    /// Sets one of [`SETTINGS`](Self::SETTINGS) to a value that somebody has written.
+    fn set(&mut self, name: &str, value: &'static str) -> Result<(), SettingError> {
+        let _ = (name, value);
+        Err(SettingError::Unknown)
+    }
 
     /// A session for a connection that has just been made.
     fn open(&self) -> Self::Session;
@@ -52,5 +86,7 @@ pub fn catalog(visitor: &mut impl Visitor) {
     visitor.stream(echo::Echo);
     visitor.datagram(echo::Echo);
     visitor.stream(hello::Hello);
+    visitor.stream(typed::Typed::default());
+    visitor.stream(upload::Upload);
     visitor.stream(file::File);
 }

@@ -77,7 +77,7 @@ impl Session for Upload {
 
     fn request<'a>(&'a self, _held: &'a [u8]) -> Option<Request<'a>> {
         match self.state {
-            State::Creating(_) => Some(Request::Create { name: name("body") }),
+            State::Creating(_) => Some(Request::Create { name: name("body"), replace: true }),
             State::Receiving(len) => Some(Request::Receive { len: Some(len) }),
             State::Committing => Some(Request::Commit),
             State::Length | State::Rest => None,
@@ -222,7 +222,7 @@ fn a_body_that_does_not_fit_is_an_abort_and_leaves_nothing() {
     let mut wire = Scripted::sends(&[&stream]);
     let session = Checked::new(Upload::default());
     let outcome = hold(session, &mut wire, &mut store, &mut User::default(), (64, 16));
-    let stop = Stop::Store(Refusal::Full);
+    let stop = Stop::Store(Refusal::TooLarge { max: 30 });
     assert_eq!(outcome.end, End::Aborted(Reason::Cut { moved: 30, stop }));
     assert_eq!((store.in_use(), wire.aborted), (0, true));
 }
@@ -231,24 +231,28 @@ fn a_body_that_does_not_fit_is_an_abort_and_leaves_nothing() {
 fn a_store_that_takes_nothing_is_not_asked_for_ever() {
     struct Stubborn(Files);
     impl Store for Stubborn {
-        type File = <Files as Store>::File;
-        fn open(&mut self, name: FileName<'_>) -> Result<(Self::File, u64), Refusal> {
+        type Reader = <Files as Store>::Reader;
+        type Writer = <Files as Store>::Writer;
+        fn open(&mut self, name: FileName<'_>) -> Result<(Self::Reader, u64), Refusal> {
             self.0.open(name)
         }
-        fn create(&mut self, name: FileName<'_>) -> Result<Self::File, Refusal> {
-            self.0.create(name)
-        }
-        fn read(&mut self, file: &mut Self::File, buf: &mut [u8]) -> Result<usize, Refusal> {
+        fn read(&mut self, file: &mut Self::Reader, buf: &mut [u8]) -> Result<usize, Refusal> {
             self.0.read(file, buf)
         }
-        fn write(&mut self, _: &mut Self::File, _: &[u8]) -> Result<usize, Refusal> {
+        fn close(&mut self, file: Self::Reader) {
+            self.0.close(file);
+        }
+        fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<Self::Writer, Refusal> {
+            self.0.create(name, replace)
+        }
+        fn write(&mut self, _: &mut Self::Writer, _: &[u8]) -> Result<usize, Refusal> {
             Ok(0)
         }
-        fn commit(&mut self, file: Self::File) -> Result<(), Refusal> {
+        fn commit(&mut self, file: Self::Writer) -> Result<(), Refusal> {
             self.0.commit(file)
         }
-        fn close(&mut self, file: Self::File) {
-            self.0.close(file);
+        fn abandon(&mut self, file: Self::Writer) {
+            self.0.abandon(file);
         }
     }
     let mut store = Stubborn(Files::new());
@@ -265,23 +269,25 @@ fn a_file_that_is_shorter_than_it_was_or_fails_is_an_abort() {
     /// Ten bytes when it is opened, four when it is read.
     struct Shrunk(Result<usize, Refusal>);
     impl Store for Shrunk {
-        type File = usize;
+        type Reader = usize;
+        type Writer = ();
         fn open(&mut self, _: FileName<'_>) -> Result<(usize, u64), Refusal> {
             Ok((4, 10))
         }
-        fn create(&mut self, _: FileName<'_>) -> Result<usize, Refusal> {
+        fn create(&mut self, _: FileName<'_>, _: bool) -> Result<(), Refusal> {
             Err(Refusal::Denied)
         }
         fn read(&mut self, left: &mut usize, _: &mut [u8]) -> Result<usize, Refusal> {
             if *left == 0 { self.0 } else { Ok(std::mem::take(left)) }
         }
-        fn write(&mut self, _: &mut usize, _: &[u8]) -> Result<usize, Refusal> {
-            Err(Refusal::Denied)
-        }
-        fn commit(&mut self, _: usize) -> Result<(), Refusal> {
-            Err(Refusal::Denied)
-        }
         fn close(&mut self, _: usize) {}
+        fn write(&mut self, (): &mut (), _: &[u8]) -> Result<usize, Refusal> {
+            Err(Refusal::Denied)
+        }
+        fn commit(&mut self, (): ()) -> Result<(), Refusal> {
+            Err(Refusal::Denied)
+        }
+        fn abandon(&mut self, (): ()) {}
     }
     let failed = Stop::Store(Refusal::Failed);
     for (read, stop) in [(Ok(0), Stop::FileShort), (Err(Refusal::Failed), failed)] {

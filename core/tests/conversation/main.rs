@@ -23,17 +23,17 @@ const LIMITS: Limits = Limits {
 };
 
 /// Does in each step what the script says, and asks for what the script leaves behind.
-struct Scripted<F, const PROVES: bool = false> {
+struct Scripted<F, const ANSWERS: bool = false> {
     script: F,
     request: Option<Request<'static>>,
 }
 
-impl<F, const PROVES: bool> Session for Scripted<F, PROVES>
+impl<F, const ANSWERS: bool> Session for Scripted<F, ANSWERS>
 where
     F: FnMut(&mut Exchange<'_>, &mut Option<Request<'static>>) -> Next,
 {
     const HOLD: usize = 16;
-    const END_PROVES: bool = PROVES;
+    const END_ANSWERS: bool = ANSWERS;
 
     fn step(&mut self, io: &mut Exchange<'_>) -> Next {
         (self.script)(io, &mut self.request)
@@ -72,7 +72,7 @@ where
 }
 
 /// The same, of a session whose end proves that its peer has all.
-fn rig_that_proves<F>(script: F) -> Rig<Scripted<F, true>>
+fn rig_that_answers<F>(script: F) -> Rig<Scripted<F, true>>
 where
     F: FnMut(&mut Exchange<'_>, &mut Option<Request<'static>>) -> Next,
 {

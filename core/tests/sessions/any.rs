@@ -12,6 +12,7 @@ use anywire_core::service::{echo, file, hello};
 use anywire_core::store::{NoStore, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use std::convert::Infallible;
 
 use super::name;
 use super::play::{Play, Played, REFUSALS, play};
@@ -36,7 +37,8 @@ impl Moody {
 }
 
 impl Store for Moody {
-    type File = ();
+    type Reader = ();
+    type Writer = ();
 
     fn open(&mut self, _: FileName<'_>) -> Result<((), u64), Refusal> {
         let len = self.mood(200)?;
@@ -44,7 +46,7 @@ impl Store for Moody {
         Ok(((), len))
     }
 
-    fn create(&mut self, _: FileName<'_>) -> Result<(), Refusal> {
+    fn create(&mut self, _: FileName<'_>, _: bool) -> Result<(), Refusal> {
         self.mood(0)?;
         self.open += 1;
         Ok(())
@@ -67,6 +69,14 @@ impl Store for Moody {
 
     fn close(&mut self, (): ()) {
         self.open -= 1;
+    }
+
+    fn abandon(&mut self, (): ()) {
+        self.open -= 1;
+    }
+
+    fn expect(&mut self, (): &mut (), _: u64) -> Result<(), Refusal> {
+        self.mood(0).map(drop)
     }
 }
 
@@ -201,13 +211,14 @@ proptest! {
 struct Sized(u64);
 
 impl Store for Sized {
-    type File = u64;
+    type Reader = u64;
+    type Writer = Infallible;
 
     fn open(&mut self, _: FileName<'_>) -> Result<(u64, u64), Refusal> {
         Ok((self.0, self.0))
     }
 
-    fn create(&mut self, _: FileName<'_>) -> Result<u64, Refusal> {
+    fn create(&mut self, _: FileName<'_>, _: bool) -> Result<Infallible, Refusal> {
         Err(Refusal::Unsupported)
     }
 
@@ -218,15 +229,19 @@ impl Store for Sized {
         Ok(len)
     }
 
-    fn write(&mut self, _: &mut u64, _: &[u8]) -> Result<usize, Refusal> {
-        Err(Refusal::Unsupported)
-    }
-
-    fn commit(&mut self, _: u64) -> Result<(), Refusal> {
-        Err(Refusal::Unsupported)
-    }
-
     fn close(&mut self, _: u64) {}
+
+    fn write(&mut self, none: &mut Infallible, _: &[u8]) -> Result<usize, Refusal> {
+        match *none {}
+    }
+
+    fn commit(&mut self, none: Infallible) -> Result<(), Refusal> {
+        match none {}
+    }
+
+    fn abandon(&mut self, none: Infallible) {
+        match none {}
+    }
 }
 
 /// The messages in a stream that comes in pieces, one each millisecond, and ends.

@@ -152,7 +152,7 @@ fn a_file_that_came_in_part_leaves_nothing() {
     }
     let mut store = RamStore::new();
     let given = Play { cuts: &[10], ..Play::of(&[7; 65]) };
-    let stop = Stop::Store(Refusal::Full);
+    let stop = Stop::Store(Refusal::TooLarge { max: 64 });
     assert_eq!(fetch(&mut store, &given), End::Aborted(Reason::Cut { moved: 64, stop }));
     assert_eq!(store.in_use(), 0);
     // A server that neither goes on nor ends.

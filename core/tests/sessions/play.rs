@@ -7,7 +7,7 @@ use anywire_core::event::{End, Event, Host};
 use anywire_core::instant::Instant;
 use anywire_core::request::{Answer, Refusal, Request, Stop};
 use anywire_core::session::{Reason, Session};
-use anywire_core::store::{Store, carry_out, release};
+use anywire_core::store::{OpenFile, OpenIn, Store, carry_out, release};
 
 /// What a session is given.
 #[derive(Clone, Debug)]
@@ -141,7 +141,7 @@ struct Player<'p, S: Session> {
 }
 
 impl<S: Session> Player<'_, S> {
-    fn turn<St: Store>(&mut self, store: &mut St, file: &mut Option<St::File>) -> bool {
+    fn turn<St: Store>(&mut self, store: &mut St, file: &mut Option<OpenIn<St>>) -> bool {
         match self.conversation.want() {
             Want::Step => self.step(None),
             Want::Input => {
@@ -272,14 +272,16 @@ impl<S: Session> Player<'_, S> {
         usize::try_from(left).unwrap_or(usize::MAX)
     }
 
-    fn send<St: Store>(&mut self, left: u64, store: &mut St, file: &mut Option<St::File>) {
+    fn send<St: Store>(&mut self, left: u64, store: &mut St, file: &mut Option<OpenIn<St>>) {
         let room = self.room();
         let allowed = self.allowed(left);
         if allowed == 0 {
             return;
         }
         let mut body = vec![0; room.min(allowed)];
-        let file = file.as_mut().expect("a session sends what it has opened");
+        let Some(OpenFile::Reading(file)) = file else {
+            panic!("a session sends what it has opened");
+        };
         match store.read(file, &mut body) {
             Ok(0) => self.conversation.stopped(Stop::FileShort),
             Ok(len) => {
@@ -294,7 +296,7 @@ impl<S: Session> Player<'_, S> {
         &mut self,
         left: Option<u64>,
         store: &mut St,
-        file: &mut Option<St::File>,
+        file: &mut Option<OpenIn<St>>,
     ) {
         let left = left.map_or(usize::MAX, |left| left as usize);
         if self.held.is_empty() {
@@ -311,7 +313,9 @@ impl<S: Session> Player<'_, S> {
         if let Some((0, stop)) = self.play.stop {
             return self.conversation.stopped(stop);
         }
-        let file = file.as_mut().expect("a session receives into what it has created");
+        let Some(OpenFile::Writing(file)) = file else {
+            panic!("a session receives into what it has created");
+        };
         match store.write(file, &self.held[..self.held.len().min(left)]) {
             Ok(len) => {
                 self.held.drain(..len);

@@ -22,10 +22,10 @@ use std::vec::Vec;
 use anywire_core::checked::Checked;
 use anywire_core::event::{End, Event};
 use anywire_core::name::FileName;
-use anywire_core::ram::RamStore;
+use anywire_core::ram::{RamReader, RamStore, RamWriter};
 use anywire_core::request::Refusal;
 use anywire_core::service::{About, StreamService};
-use anywire_core::store::Store;
+use anywire_core::store::{OpenIn, Store};
 use smoltcp::iface::SocketStorage;
 
 use crate::backlog::Parked;
@@ -41,7 +41,7 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// A store too large for a test's stack.
 pub(crate) struct Files(Box<RamStore<4, 60_000>>);
-pub(crate) type File = <RamStore<4, 60_000> as Store>::File;
+pub(crate) type File = OpenIn<Files>;
 
 impl Files {
     pub(crate) fn new() -> Self {
@@ -57,24 +57,31 @@ impl core::ops::Deref for Files {
 }
 
 impl Store for Files {
-    type File = File;
-    fn open(&mut self, name: FileName<'_>) -> Result<(File, u64), Refusal> {
+    type Reader = RamReader;
+    type Writer = RamWriter;
+    fn open(&mut self, name: FileName<'_>) -> Result<(RamReader, u64), Refusal> {
         self.0.open(name)
     }
-    fn create(&mut self, name: FileName<'_>) -> Result<File, Refusal> {
-        self.0.create(name)
-    }
-    fn read(&mut self, file: &mut File, buf: &mut [u8]) -> Result<usize, Refusal> {
+    fn read(&mut self, file: &mut RamReader, buf: &mut [u8]) -> Result<usize, Refusal> {
         self.0.read(file, buf)
     }
-    fn write(&mut self, file: &mut File, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn close(&mut self, file: RamReader) {
+        self.0.close(file);
+    }
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<RamWriter, Refusal> {
+        self.0.create(name, replace)
+    }
+    fn expect(&mut self, file: &mut RamWriter, len: u64) -> Result<(), Refusal> {
+        self.0.expect(file, len)
+    }
+    fn write(&mut self, file: &mut RamWriter, bytes: &[u8]) -> Result<usize, Refusal> {
         self.0.write(file, bytes)
     }
-    fn commit(&mut self, file: File) -> Result<(), Refusal> {
+    fn commit(&mut self, file: RamWriter) -> Result<(), Refusal> {
         self.0.commit(file)
     }
-    fn close(&mut self, file: File) {
-        self.0.close(file);
+    fn abandon(&mut self, file: RamWriter) {
+        self.0.abandon(file);
     }
 }
 

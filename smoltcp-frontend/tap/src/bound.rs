@@ -9,7 +9,7 @@ use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
 use anywire_core::event::Host;
 use anywire_core::service::{About, StreamService};
 use anywire_core::session::Session;
-use anywire_core::store::Store;
+use anywire_core::store::{OpenIn, Store};
 use anywire_smoltcp::endpoint::Endpoint;
 use anywire_smoltcp::pool::{self, Pool, Settings, Slot};
 use anywire_smoltcp::stack::Stack;
@@ -88,10 +88,10 @@ impl<V: StreamService, F> Streams<V, F> {
     }
 }
 
-impl<V, T> Bound<T> for Streams<V, T::File>
+impl<V, T> Bound<T> for Streams<V, OpenIn<T>>
 where
     V: StreamService + Send + 'static,
-    T: Store<File: Send + 'static>,
+    T: Store<Reader: Send + 'static, Writer: Send + 'static>,
 {
     fn place(&self) -> (Protocol, IpListenEndpoint) {
         (Protocol::Tcp, self.listen)

@@ -101,7 +101,7 @@ impl Stopper {
     }
 }
 
-impl<T: Store<File: Send + 'static>> Server<T> {
+impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
     /// Opens the device, in the network namespace of this thread. The server listens nowhere yet.
     pub fn new(
         station: Station,

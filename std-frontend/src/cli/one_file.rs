@@ -1,5 +1,6 @@
 //! Stores for one file: what a client fetches goes where its user says.
 
+use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -91,18 +92,23 @@ impl OneFile {
 }
 
 impl Store for OneFile {
-    type File = Begun;
+    type Reader = Infallible;
+    type Writer = Begun;
 
-    fn open(&mut self, _: FileName<'_>) -> Result<(Begun, u64), Refusal> {
+    fn open(&mut self, _: FileName<'_>) -> Result<(Infallible, u64), Refusal> {
         Err(Refusal::Unsupported)
     }
 
-    fn create(&mut self, _: FileName<'_>) -> Result<Begun, Refusal> {
+    fn create(&mut self, _: FileName<'_>, _: bool) -> Result<Begun, Refusal> {
         self.begin().map_err(|error| self.note(error))
     }
 
-    fn read(&mut self, _: &mut Begun, _: &mut [u8]) -> Result<usize, Refusal> {
-        Err(Refusal::Unsupported)
+    fn read(&mut self, none: &mut Infallible, _: &mut [u8]) -> Result<usize, Refusal> {
+        match *none {}
+    }
+
+    fn close(&mut self, none: Infallible) {
+        match none {}
     }
 
     fn write(&mut self, begun: &mut Begun, bytes: &[u8]) -> Result<usize, Refusal> {
@@ -116,7 +122,7 @@ impl Store for OneFile {
         Ok(())
     }
 
-    fn close(&mut self, _: Begun) {}
+    fn abandon(&mut self, _: Begun) {}
 }
 
 /// Standard output as a store. What is written is gone, whether the file becomes whole or not.
@@ -135,18 +141,23 @@ impl StdoutStore {
 }
 
 impl Store for StdoutStore {
-    type File = ();
+    type Reader = Infallible;
+    type Writer = ();
 
-    fn open(&mut self, _: FileName<'_>) -> Result<((), u64), Refusal> {
+    fn open(&mut self, _: FileName<'_>) -> Result<(Infallible, u64), Refusal> {
         Err(Refusal::Unsupported)
     }
 
-    fn create(&mut self, _: FileName<'_>) -> Result<(), Refusal> {
+    fn create(&mut self, _: FileName<'_>, _: bool) -> Result<(), Refusal> {
         Ok(())
     }
 
-    fn read(&mut self, (): &mut (), _: &mut [u8]) -> Result<usize, Refusal> {
-        Err(Refusal::Unsupported)
+    fn read(&mut self, none: &mut Infallible, _: &mut [u8]) -> Result<usize, Refusal> {
+        match *none {}
+    }
+
+    fn close(&mut self, none: Infallible) {
+        match none {}
     }
 
     fn write(&mut self, (): &mut (), bytes: &[u8]) -> Result<usize, Refusal> {
@@ -165,7 +176,7 @@ impl Store for StdoutStore {
         Ok(())
     }
 
-    fn close(&mut self, (): ()) {}
+    fn abandon(&mut self, (): ()) {}
 }
 
 fn write_some(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
@@ -196,7 +207,7 @@ mod tests {
 
     fn store(path: &Path, bytes: &[u8], commit: bool) -> Result<(), Refusal> {
         let mut store = OneFile::new(path.to_owned());
-        let mut begun = store.create(FileName::new(ANY).unwrap())?;
+        let mut begun = store.create(FileName::new(ANY).unwrap(), true)?;
         let mut left = bytes;
         while !left.is_empty() {
             let n = store.write(&mut begun, left)?;
@@ -205,7 +216,7 @@ mod tests {
         if commit {
             store.commit(begun)
         } else {
-            store.close(begun);
+            store.abandon(begun);
             Ok(())
         }
     }

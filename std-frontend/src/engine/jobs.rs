@@ -4,7 +4,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anywire_core::request::{Answer, Refusal};
+use anywire_core::request::Answer;
+use mio::net::TcpStream;
+
+use super::transfer::Received;
 
 /// Which connection of a worker asked: a late answer for one that is gone finds another generation in its place, or nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +16,19 @@ pub(super) struct Asker {
     pub(super) generation: u64,
 }
 
-/// What came of a job. The file comes back with it.
+/// What came of a job. What it was lent comes back with it.
 #[derive(Debug)]
 pub(super) struct Done<F> {
     pub(super) asker: Asker,
-    pub(super) file: Option<F>,
+    pub(super) lent: Lent<F>,
     pub(super) result: Result,
+}
+
+/// What a connection lends to a job, which has it for itself meanwhile.
+#[derive(Debug)]
+pub(super) struct Lent<F> {
+    pub(super) file: Option<F>,
+    pub(super) stream: Option<TcpStream>,
 }
 
 #[derive(Debug)]
@@ -27,8 +37,8 @@ pub(super) enum Result {
     Answer(Answer<'static>),
     /// The next bytes have been read ahead.
     ReadAhead,
-    /// So many bytes of a body were written; then the store refused, perhaps.
-    Written(u64, Option<Refusal>),
+    /// Some of a body was moved from the socket into the file.
+    Received(Received),
     /// The job panicked: a bug, which must not take the server with it.
     Panicked,
 }
@@ -60,13 +70,13 @@ impl<F: Send + 'static> Jobs<F> {
     pub(super) fn start(
         &self,
         asker: Asker,
-        job: impl FnOnce() -> (Option<F>, Result) + Send + 'static,
+        mut lent: Lent<F>,
+        job: impl FnOnce(&mut Lent<F>) -> Result + Send + 'static,
     ) {
         let (done, waker) = (Arc::clone(&self.done), Arc::clone(&self.waker));
         self.pool.spawn(move || {
-            let (file, result) =
-                catch_unwind(AssertUnwindSafe(job)).unwrap_or((None, Result::Panicked));
-            let result = Done { asker, file, result };
+            let result = catch_unwind(AssertUnwindSafe(|| job(&mut lent)));
+            let result = Done { asker, lent, result: result.unwrap_or(Result::Panicked) };
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
             // It fails only if the worker is gone, and then nobody waits.
             let _ = waker.wake();

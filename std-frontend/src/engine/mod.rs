@@ -28,7 +28,7 @@ use jobs::Jobs;
 use poll::Worker;
 use table::Table;
 
-pub use transfer::{HostFile, Sent};
+pub use transfer::{HostReader, HostStore, Sent};
 
 /// How a server serves.
 #[derive(Clone, Copy, Debug)]
@@ -177,10 +177,7 @@ impl Shared {
     }
 }
 
-impl<St> Server<St>
-where
-    St: Store<File: HostFile> + Clone + Send + 'static,
-{
+impl<St: HostStore> Server<St> {
     /// A server that listens nowhere yet.
     pub fn new(options: Options, store: St, observer: Arc<dyn Observer>) -> io::Result<Self> {
         // One conversation needs one loop; several would serve one each.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anywire_core::instant::{Instant, earliest};
-use anywire_core::store::Store;
+use anywire_core::store::{OpenIn, Store};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -16,7 +16,7 @@ use super::connection::{Context, Readiness};
 use super::datagrams::Served;
 use super::jobs::Jobs;
 use super::table::Connections;
-use super::transfer::HostFile;
+use super::transfer::HostStore;
 use super::{Link, Options, Protocol, Shared};
 use crate::clock;
 
@@ -89,15 +89,12 @@ pub(super) struct Worker<St: Store> {
     cx: Context<St>,
 }
 
-impl<St> Worker<St>
-where
-    St: Store<File: HostFile> + Clone + Send + 'static,
-{
+impl<St: HostStore> Worker<St> {
     pub(super) fn new(
         poll: Poll,
         options: Options,
         store: St,
-        jobs: Jobs<St::File>,
+        jobs: Jobs<OpenIn<St>>,
         shared: Arc<Shared>,
     ) -> Self {
         Self {

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use anywire_core::event::Event;
 use anywire_core::service::StreamService;
 use anywire_core::session::{Reason, Session};
-use anywire_core::store::Store;
+use anywire_core::store::{OpenIn, Store, release};
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
 use slab::Slab;
+use socket2::SockRef;
 
 use super::connection::{BUFFER, Connection, Context, Readiness};
-use super::jobs::Done;
+use super::jobs::{Done, Lent};
 use super::poll::Key;
-use super::transfer::HostFile;
+use super::transfer::HostStore;
 use super::{Link, Observer};
+use crate::shim::reset_on_close;
 
 pub(super) struct Table<S: StreamService, St: Store> {
     service: S,
     observer: Arc<dyn Observer>,
-    connections: Slab<Connection<S::Session, St::File>>,
+    connections: Slab<Connection<S::Session, St>>,
     /// Which connection this is: a slot is used again, a generation is not.
     generation: u64,
 }
@@ -50,7 +52,7 @@ pub(super) trait Connections<St: Store>: Send {
     fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize;
     fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize;
     fn timed_out(&mut self, key: Key, cx: &mut Context<St>) -> usize;
-    fn done(&mut self, done: Done<St::File>, cx: &mut Context<St>) -> usize;
+    fn done(&mut self, done: Done<OpenIn<St>>, cx: &mut Context<St>) -> usize;
     /// Ends what is idle now, and everything else as soon as it is.
     fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize;
     /// Aborts what is left.
@@ -60,14 +62,14 @@ pub(super) trait Connections<St: Store>: Send {
 impl<S, St> Table<S, St>
 where
     S: StreamService,
-    St: Store<File: HostFile> + Clone + Send + 'static,
+    St: HostStore,
 {
     /// Lets a connection go on, after `change`.
     fn drive(
         &mut self,
         key: Key,
         cx: &mut Context<St>,
-        change: impl FnOnce(&mut Connection<S::Session, St::File>, &mut Context<St>),
+        change: impl FnOnce(&mut Connection<S::Session, St>, &mut Context<St>),
     ) -> usize {
         let Some(connection) = self.connections.get_mut(key.slot()) else { return 0 };
         change(connection, cx);
@@ -82,7 +84,7 @@ where
         &mut self,
         table: u8,
         cx: &mut Context<St>,
-        change: impl Fn(&mut Connection<S::Session, St::File>),
+        change: impl Fn(&mut Connection<S::Session, St>),
     ) -> usize {
         let keys: Vec<_> = self.connections.iter().map(|(slot, _)| Key::new(table, slot)).collect();
         keys.into_iter().map(|key| self.drive(key, cx, |connection, _| change(connection))).sum()
@@ -93,7 +95,7 @@ impl<S, St> Connections<St> for Table<S, St>
 where
     S: StreamService + Send,
     S::Session: Send,
-    St: Store<File: HostFile> + Clone + Send + 'static,
+    St: HostStore,
 {
     fn name(&self) -> &'static str {
         S::ABOUT.name
@@ -117,7 +119,9 @@ where
         let ended = self.drive(key, cx, |connection, _| {
             // Both, once: the events tell of changes only, so interest need not follow what is wanted.
             let both = Interest::READABLE | Interest::WRITABLE;
-            registered = registry.register(connection.stream(), key.token(), both);
+            if let Some(stream) = connection.stream() {
+                registered = registry.register(stream, key.token(), both);
+            }
             if registered.is_err() {
                 connection.conversation().abort(Reason::Failed);
             }
@@ -146,16 +150,18 @@ where
         self.drive(key, cx, |connection, cx| connection.timed_out(cx))
     }
 
-    fn done(&mut self, done: Done<St::File>, cx: &mut Context<St>) -> usize {
+    fn done(&mut self, done: Done<OpenIn<St>>, cx: &mut Context<St>) -> usize {
         let asker = done.asker;
         let there = self
             .connections
             .get(asker.key.slot())
             .is_some_and(|connection| connection.generation == asker.generation);
         if !there {
-            // Its connection is gone: the answer is dropped, and the file abandoned.
-            if let Some(file) = done.file {
-                cx.store.close(file);
+            // Its connection is gone: the answer is dropped, the file abandoned, and the socket, if the job had it, reset.
+            let Lent { mut file, stream } = done.lent;
+            release(&mut cx.store, &mut file);
+            if let Some(stream) = stream {
+                reset_on_close(SockRef::from(&stream), true);
             }
             return 0;
         }

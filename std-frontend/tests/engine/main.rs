@@ -16,8 +16,8 @@ use anywire_core::conversation::Limits;
 use anywire_core::event::{End, Event};
 use anywire_core::service::{About, StreamService, echo::Echo, file::File};
 use anywire_core::session::Reason;
-use anywire_core::store::{NoStore, Store};
-use anywire_std::engine::{HostFile, Link, Observer, Options, Server, Stopper};
+use anywire_core::store::NoStore;
+use anywire_std::engine::{HostStore, Link, Observer, Options, Server, Stopper};
 use anywire_std::folder::{FolderOptions, FolderStore};
 
 /// hello's, to an `x`.
@@ -56,14 +56,11 @@ fn serve(options: Options, service: impl StreamService + Send + 'static) -> Runn
     serve_from(options, service, |store| store)
 }
 
-fn serve_from<St>(
+fn serve_from<St: HostStore>(
     options: Options,
     service: impl StreamService + Send + 'static,
     store: impl FnOnce(FolderStore) -> St,
-) -> Running
-where
-    St: Store<File: HostFile> + Clone + Send + 'static,
-{
+) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let folder = FolderStore::open(dir.path(), FolderOptions::default()).unwrap();
     let (sender, ends) = channel();

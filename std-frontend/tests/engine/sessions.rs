@@ -121,7 +121,7 @@ impl Session for Take {
     }
     fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
         Some(match self.state {
-            1 => Request::Create { name: FileName::new(b"a").ok()? },
+            1 => Request::Create { name: FileName::new(b"a").ok()?, replace: true },
             2 => Request::Receive { len: self.len },
             _ => Request::Commit,
         })
@@ -181,7 +181,7 @@ impl Session for LateBody {
     }
     fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
         match self.0 {
-            1 => Some(Request::Create { name: FileName::new(b"x").ok()? }),
+            1 => Some(Request::Create { name: FileName::new(b"x").ok()?, replace: true }),
             _ => Some(Request::Receive { len: None }),
         }
     }

@@ -11,8 +11,8 @@ use anywire_core::request::{Refusal, Stop};
 use anywire_core::service::file::File;
 use anywire_core::session::Reason;
 use anywire_core::store::Store;
-use anywire_std::engine::{HostFile, Options, Sent};
-use anywire_std::folder::{FolderFile, FolderStore};
+use anywire_std::engine::{HostReader, Options, Sent};
+use anywire_std::folder::{FolderReader, FolderStore, FolderWriter};
 
 use super::{TIMEOUT, Watched, is_reset, serve, serve_from};
 
@@ -26,27 +26,31 @@ struct Slow {
 }
 
 impl Store for Slow {
-    type File = FolderFile;
-    fn open(&mut self, name: FileName<'_>) -> Result<(FolderFile, u64), Refusal> {
+    type Reader = FolderReader;
+    type Writer = FolderWriter;
+    fn open(&mut self, name: FileName<'_>) -> Result<(FolderReader, u64), Refusal> {
         self.entered.send(()).unwrap();
         self.go.lock().unwrap().recv_timeout(TIMEOUT).unwrap();
         self.inner.open(name)
     }
-    fn create(&mut self, name: FileName<'_>) -> Result<FolderFile, Refusal> {
-        self.inner.create(name)
-    }
-    fn read(&mut self, file: &mut FolderFile, buf: &mut [u8]) -> Result<usize, Refusal> {
+    fn read(&mut self, file: &mut FolderReader, buf: &mut [u8]) -> Result<usize, Refusal> {
         self.inner.read(file, buf)
     }
-    fn write(&mut self, file: &mut FolderFile, bytes: &[u8]) -> Result<usize, Refusal> {
-        self.inner.write(file, bytes)
-    }
-    fn commit(&mut self, file: FolderFile) -> Result<(), Refusal> {
-        self.inner.commit(file)
-    }
-    fn close(&mut self, file: FolderFile) {
+    fn close(&mut self, file: FolderReader) {
         self.inner.close(file);
         let _ = self.closed.send(());
+    }
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<FolderWriter, Refusal> {
+        self.inner.create(name, replace)
+    }
+    fn write(&mut self, file: &mut FolderWriter, bytes: &[u8]) -> Result<usize, Refusal> {
+        self.inner.write(file, bytes)
+    }
+    fn commit(&mut self, file: FolderWriter) -> Result<(), Refusal> {
+        self.inner.commit(file)
+    }
+    fn abandon(&mut self, file: FolderWriter) {
+        self.inner.abandon(file);
     }
 }
 
@@ -83,9 +87,9 @@ fn an_answer_for_a_connection_that_is_gone_is_dropped_and_its_file_closed() {
 #[derive(Clone)]
 struct Copying(FolderStore);
 
-struct CopiedFile(FolderFile);
+struct CopiedFile(FolderReader);
 
-impl HostFile for CopiedFile {
+impl HostReader for CopiedFile {
     type ReadAhead = fn();
     fn send(
         &mut self,
@@ -97,24 +101,28 @@ impl HostFile for CopiedFile {
 }
 
 impl Store for Copying {
-    type File = CopiedFile;
+    type Reader = CopiedFile;
+    type Writer = FolderWriter;
     fn open(&mut self, name: FileName<'_>) -> Result<(CopiedFile, u64), Refusal> {
         self.0.open(name).map(|(file, len)| (CopiedFile(file), len))
-    }
-    fn create(&mut self, name: FileName<'_>) -> Result<CopiedFile, Refusal> {
-        self.0.create(name).map(CopiedFile)
     }
     fn read(&mut self, file: &mut CopiedFile, buf: &mut [u8]) -> Result<usize, Refusal> {
         self.0.read(&mut file.0, buf)
     }
-    fn write(&mut self, file: &mut CopiedFile, bytes: &[u8]) -> Result<usize, Refusal> {
-        self.0.write(&mut file.0, bytes)
-    }
-    fn commit(&mut self, file: CopiedFile) -> Result<(), Refusal> {
-        self.0.commit(file.0)
-    }
     fn close(&mut self, file: CopiedFile) {
         self.0.close(file.0);
+    }
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<FolderWriter, Refusal> {
+        self.0.create(name, replace)
+    }
+    fn write(&mut self, file: &mut FolderWriter, bytes: &[u8]) -> Result<usize, Refusal> {
+        self.0.write(file, bytes)
+    }
+    fn commit(&mut self, file: FolderWriter) -> Result<(), Refusal> {
+        self.0.commit(file)
+    }
+    fn abandon(&mut self, file: FolderWriter) {
+        self.0.abandon(file);
     }
 }
 

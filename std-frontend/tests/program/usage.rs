@@ -10,7 +10,7 @@ use crate::harness::{anywire, assert_output, run, text, unread};
 #[test]
 fn wrong_usage_is_exit_status_2() {
     let cases: [(&[&str], &str); 14] = [
-        (&["serve", "nothing"], "there are echo, hello, file"),
+        (&["serve", "nothing"], "there are echo, hello, "),
         (&["serve", "--port", "1"], "--port needs one service"),
         (&["serve", "echo", "hello", "--port", "1"], "--port needs one service"),
         (&["serve", "--once"], "--once needs one service"),
@@ -60,7 +60,7 @@ fn list_has_a_line_for_each_service() {
     }
     assert_eq!(
         said.lines().next(),
-        Some("echo   tcp 9900, udp 9900  every byte, or datagram, comes back")
+        Some("echo    tcp 9900, udp 9900  every byte, or datagram, comes back")
     );
 }
 

@@ -5,7 +5,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anywire_core::event::{End, Event};
-use anywire_core::ram::RamFile;
 use anywire_core::service::StreamService;
 use anywire_smoltcp::endpoint::Endpoint;
 use anywire_smoltcp::observer::{Connection, Observer};
@@ -18,6 +17,7 @@ use smoltcp::iface::SocketStorage;
 use super::store::SharedStore;
 use super::{Frontend, Peer, Transport, WithService, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+use anywire_core::store::OpenIn;
 
 pub(super) const TRANSPORT: Transport = Transport {
     name: "sim",
@@ -71,7 +71,7 @@ fn run<S: StreamService>(setup: Setup, service: S, peer: Peer<'_>) -> anyhow::Re
         backlog: &mut [],
     };
     let mut server = Stack::new(&mut server, memory);
-    let mut slots: Vec<Slot<S::Session, RamFile>> = Vec::new();
+    let mut slots: Vec<Slot<S::Session, OpenIn<SharedStore>>> = Vec::new();
     slots.resize_with(SOCKETS, || Slot::EMPTY);
     let mut rings = vec![0; SOCKETS * 2 * RING];
     let memory =

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use anywire_core::name::FileName;
-use anywire_core::ram::{RamFile, RamStore};
+use anywire_core::ram::{RamReader, RamStore, RamWriter};
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
 
@@ -33,29 +33,38 @@ impl SharedStore {
 }
 
 impl Store for SharedStore {
-    type File = RamFile;
+    type Reader = RamReader;
+    type Writer = RamWriter;
 
-    fn open(&mut self, name: FileName<'_>) -> Result<(RamFile, u64), Refusal> {
+    fn open(&mut self, name: FileName<'_>) -> Result<(RamReader, u64), Refusal> {
         Self::with(|store| store.open(name))
     }
 
-    fn create(&mut self, name: FileName<'_>) -> Result<RamFile, Refusal> {
-        Self::with(|store| store.create(name))
-    }
-
-    fn read(&mut self, file: &mut RamFile, buf: &mut [u8]) -> Result<usize, Refusal> {
+    fn read(&mut self, file: &mut RamReader, buf: &mut [u8]) -> Result<usize, Refusal> {
         Self::with(|store| store.read(file, buf))
     }
 
-    fn write(&mut self, file: &mut RamFile, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn close(&mut self, file: RamReader) {
+        Self::with(|store| store.close(file));
+    }
+
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<RamWriter, Refusal> {
+        Self::with(|store| store.create(name, replace))
+    }
+
+    fn expect(&mut self, file: &mut RamWriter, len: u64) -> Result<(), Refusal> {
+        Self::with(|store| store.expect(file, len))
+    }
+
+    fn write(&mut self, file: &mut RamWriter, bytes: &[u8]) -> Result<usize, Refusal> {
         Self::with(|store| store.write(file, bytes))
     }
 
-    fn commit(&mut self, file: RamFile) -> Result<(), Refusal> {
+    fn commit(&mut self, file: RamWriter) -> Result<(), Refusal> {
         Self::with(|store| store.commit(file))
     }
 
-    fn close(&mut self, file: RamFile) {
-        Self::with(|store| store.close(file));
+    fn abandon(&mut self, file: RamWriter) {
+        Self::with(|store| store.abandon(file));
     }
 }

@@ -10,14 +10,14 @@ use anywire_core::conversation::{Conversation, Lent, Limits, Want};
 use anywire_core::instant::Instant;
 use anywire_core::request::{Answer, Stop};
 use anywire_core::session::{Reason, Session};
-use anywire_core::store::{Store, release};
+use anywire_core::store::{OpenIn, Store, release};
 use mio::net::TcpStream;
 use socket2::SockRef;
 
 use super::jobs::{self, Done, Jobs};
 use super::poll::Key;
 use super::timers::Timers;
-use super::transfer::HostFile;
+use super::transfer::{Halt, HostStore};
 use super::{Link, LinkHost, Observer};
 use crate::clock;
 use crate::shim::reset_on_close;
@@ -43,7 +43,7 @@ const SHORT_READ_IS_LAST: bool = cfg!(target_os = "linux");
 pub(super) struct Context<St: Store> {
     pub(super) store: St,
     pub(super) limits: Limits,
-    pub(super) jobs: Jobs<St::File>,
+    pub(super) jobs: Jobs<OpenIn<St>>,
     pub(super) timers: Timers<Key>,
     /// Connections that can go on at once, after others have had their turn.
     pub(super) again: VecDeque<Key>,
@@ -55,7 +55,7 @@ pub(super) struct Context<St: Store> {
 }
 
 impl<St: Store> Context<St> {
-    pub(super) fn new(store: St, limits: Limits, jobs: Jobs<St::File>) -> Self {
+    pub(super) fn new(store: St, limits: Limits, jobs: Jobs<OpenIn<St>>) -> Self {
         Self {
             store,
             limits,
@@ -85,9 +85,10 @@ pub(super) struct Readiness {
     pub(super) error: bool,
 }
 
-pub(super) struct Connection<S, F> {
+pub(super) struct Connection<S, St: Store> {
     conversation: Conversation<S>,
-    stream: TcpStream,
+    /// `None` while another thread moves a body out of it.
+    stream: Option<TcpStream>,
     link: Link,
     pub(super) generation: u64,
     /// Untaken input. Empty, and without memory, most of the time.
@@ -95,7 +96,7 @@ pub(super) struct Connection<S, F> {
     /// Output that the socket has not taken, from `written` on. Empty, and without memory, most of the time.
     pending: Vec<u8>,
     written: usize,
-    file: Option<F>,
+    file: Option<OpenIn<St>>,
     /// When the worker's timers will look at it.
     timer: Option<Instant>,
     /// A read (or write) may not block.
@@ -124,11 +125,7 @@ enum Turn {
     Over,
 }
 
-impl<S, F> Connection<S, F>
-where
-    S: Session,
-    F: HostFile,
-{
+impl<S: Session, St: HostStore> Connection<S, St> {
     pub(super) fn new(
         session: S,
         stream: TcpStream,
@@ -141,7 +138,7 @@ where
         }
         Self {
             conversation: Conversation::new(session, now),
-            stream,
+            stream: Some(stream),
             link,
             generation,
             held: Vec::new(),
@@ -160,8 +157,8 @@ where
         }
     }
 
-    pub(super) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(super) fn stream(&mut self) -> Option<&mut TcpStream> {
+        self.stream.as_mut()
     }
 
     pub(super) fn conversation(&mut self) -> &mut Conversation<S> {
@@ -187,7 +184,7 @@ where
     }
 
     /// The worker's timer has gone off.
-    pub(super) fn timed_out<St: Store<File = F>>(&mut self, cx: &Context<St>) {
+    pub(super) fn timed_out(&mut self, cx: &Context<St>) {
         self.timer = None;
         let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
         if !self.job && deadline.is_some_and(|deadline| deadline <= cx.now) {
@@ -197,39 +194,45 @@ where
     }
 
     /// Takes what another thread did.
-    pub(super) fn done<St>(&mut self, done: Done<F>, cx: &mut Context<St>, observer: &dyn Observer)
-    where
-        St: Store<File = F>,
-    {
+    pub(super) fn done(
+        &mut self,
+        done: Done<OpenIn<St>>,
+        cx: &mut Context<St>,
+        observer: &dyn Observer,
+    ) {
         self.job = false;
-        if done.file.is_some() {
-            self.file = done.file;
-        }
+        self.file = done.lent.file.or(self.file.take());
+        self.stream = done.lent.stream.or(self.stream.take());
         match done.result {
             jobs::Result::Answer(answer) => self.step(0, Some(answer), cx, observer),
             // The disk's time is not the peer's.
             jobs::Result::ReadAhead => self.conversation.wrote(cx.now),
             jobs::Result::Panicked => self.conversation.abort(Reason::Failed),
-            jobs::Result::Written(len, refusal) => {
+            jobs::Result::Received(received) => {
                 let mut host = LinkHost { link: &self.link, observer };
-                self.conversation.moved(len, cx.now, &mut host);
-                if let Some(refusal) = refusal {
-                    self.conversation.stopped(Stop::Store(refusal));
+                self.conversation.moved(received.len, cx.now, &mut host);
+                match received.halt {
+                    Halt::Turn => self.readable = true,
+                    // What has come since was told by an event.
+                    Halt::WouldBlock => {}
+                    Halt::Ended => {
+                        self.ended = true;
+                        self.conversation.stopped(Stop::Ended);
+                    }
+                    Halt::Reset => self.conversation.reset(),
+                    Halt::Refused(refusal) => self.conversation.stopped(Stop::Store(refusal)),
                 }
             }
         }
     }
 
     /// Goes on until it must wait, or has had its turns. Says whether the connection is still there.
-    pub(super) fn drive<St>(
+    pub(super) fn drive(
         &mut self,
         key: Key,
         cx: &mut Context<St>,
         observer: &dyn Observer,
-    ) -> bool
-    where
-        St: Store<File = F> + Clone + Send + 'static,
-    {
+    ) -> bool {
         for _ in 0..TURNS {
             match self.turn(key, cx, observer) {
                 Turn::More => {}
@@ -257,10 +260,7 @@ where
     }
 
     /// Does what is wanted, once all output is out.
-    fn turn<St>(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) -> Turn
-    where
-        St: Store<File = F> + Clone + Send + 'static,
-    {
+    fn turn(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) -> Turn {
         let want = self.conversation.want();
         if matches!(want, Want::Close | Want::Abort(_)) {
             return Turn::Over;
@@ -290,10 +290,11 @@ where
             Want::Send { left } => self.send(left, key, cx, observer),
             Want::Receive { left } => self.receive(left, key, cx),
             Want::Shutdown => {
+                let Some(stream) = &self.stream else { return Turn::Park };
                 if S::END_PROVES {
-                    reset_on_close(SockRef::from(&self.stream), false);
+                    reset_on_close(SockRef::from(stream), false);
                 }
-                match self.stream.shutdown(Shutdown::Write) {
+                match stream.shutdown(Shutdown::Write) {
                     Ok(()) => self.conversation.shut(cx.now),
                     Err(_) => self.conversation.reset(),
                 }
@@ -305,7 +306,7 @@ where
     }
 
     /// Copies what is held to the front of the lent buffer.
-    fn lend_held<St: Store>(&self, cx: &mut Context<St>) -> usize {
+    fn lend_held(&self, cx: &mut Context<St>) -> usize {
         if let Some(front) = cx.input.get_mut(..self.held.len()) {
             front.copy_from_slice(&self.held);
         }
@@ -313,11 +314,7 @@ where
     }
 
     /// Reads, and steps.
-    fn input<St: Store<File = F>>(
-        &mut self,
-        cx: &mut Context<St>,
-        observer: &dyn Observer,
-    ) -> Turn {
+    fn input(&mut self, cx: &mut Context<St>, observer: &dyn Observer) -> Turn {
         if !self.readable || self.ended {
             return Turn::Park;
         }
@@ -342,7 +339,7 @@ where
     }
 
     /// Reads up to `most` bytes behind the first `held` of the lent buffer; `None`: there is nothing to read.
-    fn read<St: Store>(
+    fn read(
         &mut self,
         held: usize,
         most: usize,
@@ -350,7 +347,8 @@ where
     ) -> io::Result<Option<usize>> {
         let end = held.saturating_add(most).min(cx.input.len());
         let buf = cx.input.get_mut(held..end).unwrap_or_default();
-        let read = nonblocking(|| (&self.stream).read(buf))?;
+        let Some(mut stream) = self.stream.as_ref() else { return Ok(None) };
+        let read = nonblocking(|| stream.read(buf))?;
         match read {
             None => self.readable = false,
             Some(n) if n < buf.len() && SHORT_READ_IS_LAST => self.readable = self.read_closed,
@@ -360,15 +358,13 @@ where
     }
 
     /// Steps with the first `len` bytes of the lent buffer, or with an answer and what is held, and writes what was put.
-    fn step<St>(
+    fn step(
         &mut self,
         len: usize,
         answer: Option<Answer<'_>>,
         cx: &mut Context<St>,
         observer: &dyn Observer,
-    ) where
-        St: Store<File = F>,
-    {
+    ) {
         let len = if answer.is_some() { self.lend_held(cx) } else { len };
         let room = cx.room(S::ROOM).min(cx.output.len());
         let input = cx.input.get(..len).unwrap_or_default();
@@ -392,12 +388,13 @@ where
     }
 
     /// Writes the first `len` bytes of the lent output, and keeps what the socket does not take.
-    fn write<St: Store>(&mut self, len: usize, cx: &mut Context<St>) {
+    fn write(&mut self, len: usize, cx: &mut Context<St>) {
         let output = cx.output.get(..len).unwrap_or_default();
         if output.is_empty() || matches!(self.conversation.want(), Want::Abort(_)) {
             return;
         }
-        let written = match nonblocking(|| (&self.stream).write(output)) {
+        let Some(mut stream) = self.stream.as_ref() else { return };
+        let written = match nonblocking(|| stream.write(output)) {
             Ok(written) => written.unwrap_or(0),
             Err(_) => return self.conversation.reset(),
         };
@@ -410,12 +407,13 @@ where
     }
 
     /// Writes what is pending.
-    fn flush<St: Store>(&mut self, cx: &mut Context<St>) -> Turn {
+    fn flush(&mut self, cx: &mut Context<St>) -> Turn {
         if !self.writable {
             return Turn::Park;
         }
+        let Some(mut stream) = self.stream.as_ref() else { return Turn::Park };
         let left = self.pending.get(self.written..).unwrap_or_default();
-        match nonblocking(|| (&self.stream).write(left)) {
+        match nonblocking(|| stream.write(left)) {
             Ok(Some(n)) => {
                 self.due = false;
                 self.written += n;
@@ -436,13 +434,13 @@ where
         }
     }
 
-    fn drop_pending<St: Store>(&mut self, cx: &mut Context<St>) {
+    fn drop_pending(&mut self, cx: &mut Context<St>) {
         cx.kept -= self.pending.len();
         self.pending = Vec::new();
     }
 
     /// Reads and discards.
-    fn drain<St: Store>(&mut self, cx: &mut Context<St>) -> Turn {
+    fn drain(&mut self, cx: &mut Context<St>) -> Turn {
         self.held = Vec::new();
         if !self.readable {
             return Turn::Park;
@@ -457,14 +455,9 @@ where
     }
 
     /// Lets go of everything, and says how it ended.
-    fn close<St: Store<File = F>>(
-        &mut self,
-        key: Key,
-        cx: &mut Context<St>,
-        observer: &dyn Observer,
-    ) {
-        if let Want::Abort(_) = self.conversation.want() {
-            reset_on_close(SockRef::from(&self.stream), true);
+    fn close(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) {
+        if let (Want::Abort(_), Some(stream)) = (self.conversation.want(), &self.stream) {
+            reset_on_close(SockRef::from(stream), true);
         }
         cx.timers.remove(key, &mut self.timer);
         self.drop_pending(cx);

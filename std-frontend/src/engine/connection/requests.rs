@@ -5,79 +5,68 @@ use std::os::fd::AsFd;
 
 use anywire_core::name::FileName;
 use anywire_core::request::{Answer, Refusal, Request, Stop};
-use anywire_core::session::Session;
-use anywire_core::store::{Store, carry_out};
+use anywire_core::session::{Breach, Reason, Session};
+use anywire_core::store::{OpenFile, OpenIn, Store, carry_out};
 
-use super::{Connection, Context, SHORT, Turn};
-use crate::engine::jobs::{self, Asker};
+use super::{Connection, Context, Turn};
+use crate::engine::jobs::{self, Asker, Lent};
 use crate::engine::poll::Key;
-use crate::engine::transfer::{HostFile, Sent};
+use crate::engine::transfer::{HostReader, HostStore, Sent, receive};
 use crate::engine::{LinkHost, Observer};
 
-impl<S, F> Connection<S, F>
-where
-    S: Session,
-    F: HostFile,
-{
+impl<S: Session, St: HostStore> Connection<S, St> {
     /// Hands a request to another thread. What is held stays as it is until the answer has come.
-    pub(super) fn ask<St>(&mut self, key: Key, cx: &mut Context<St>)
-    where
-        St: Store<File = F> + Clone + Send + 'static,
-    {
+    pub(super) fn ask(&mut self, key: Key, cx: &mut Context<St>) {
         let owned = self.conversation.request(&self.held).map(Owned::from);
-        let (mut store, mut file) = (cx.store.clone(), self.file.take());
-        self.start(key, cx, move || {
-            let answer = match &owned {
-                Some(owned) => owned.carry_out(&mut store, &mut file),
+        let mut store = cx.store.clone();
+        let lent = Lent { file: self.file.take(), stream: None };
+        self.start(key, cx, lent, move |lent| {
+            jobs::Result::Answer(match &owned {
+                Some(owned) => owned.carry_out(&mut store, &mut lent.file),
                 None => Answer::Refused(Refusal::Unsupported),
-            };
-            (file, jobs::Result::Answer(answer))
+            })
         });
     }
 
-    fn start<St>(
+    fn start(
         &mut self,
         key: Key,
         cx: &Context<St>,
-        job: impl FnOnce() -> (Option<F>, jobs::Result) + Send + 'static,
-    ) where
-        St: Store<File = F>,
-    {
+        lent: Lent<OpenIn<St>>,
+        job: impl FnOnce(&mut Lent<OpenIn<St>>) -> jobs::Result + Send + 'static,
+    ) {
         self.job = true;
         let asker = Asker { key, generation: self.generation };
-        cx.jobs.start(asker, job);
+        cx.jobs.start(asker, lent, job);
     }
 
     /// Moves a piece of the open file to the socket.
-    pub(super) fn send<St>(
+    pub(super) fn send(
         &mut self,
         left: u64,
         key: Key,
         cx: &mut Context<St>,
         observer: &dyn Observer,
-    ) -> Turn
-    where
-        St: Store<File = F>,
-    {
+    ) -> Turn {
         if !self.writable {
             return Turn::Park;
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX);
-        let Some(file) = &mut self.file else {
-            self.conversation.stopped(Stop::Store(Refusal::Unsupported));
+        let (Some(OpenFile::Reading(file)), Some(stream)) = (&mut self.file, &self.stream) else {
+            self.conversation.abort(Reason::Broken(Breach::NoFile));
             return Turn::More;
         };
         let mut host = LinkHost { link: &self.link, observer };
-        match file.send(self.stream.as_fd(), most) {
+        match file.send(stream.as_fd(), most) {
             Ok(Sent::Bytes(0)) => self.conversation.stopped(Stop::FileShort),
             Ok(Sent::Bytes(n)) => {
                 self.due = false;
                 self.conversation.moved(n as u64, cx.now, &mut host);
             }
             Ok(Sent::Cold(read_ahead)) => {
-                self.start(key, cx, move || {
+                self.start(key, cx, Lent { file: None, stream: None }, move |_| {
                     read_ahead();
-                    (None, jobs::Result::ReadAhead)
+                    jobs::Result::ReadAhead
                 });
                 return Turn::Park;
             }
@@ -114,13 +103,10 @@ where
         Turn::More
     }
 
-    /// Moves a piece of the body from what is held, or else from the socket, into the created file.
-    pub(super) fn receive<St>(&mut self, left: Option<u64>, key: Key, cx: &mut Context<St>) -> Turn
-    where
-        St: Store<File = F> + Clone + Send + 'static,
-    {
-        let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
-        let piece = if self.held.is_empty() {
+    /// Lets another thread move what there is of a body into the created file: what is held first, then from the socket, which
+    /// is that thread's meanwhile.
+    pub(super) fn receive(&mut self, left: Option<u64>, key: Key, cx: &mut Context<St>) -> Turn {
+        if self.held.is_empty() {
             if self.ended {
                 self.conversation.stopped(Stop::Ended);
                 return Turn::More;
@@ -128,42 +114,26 @@ where
             if !self.readable {
                 return Turn::Park;
             }
-            match self.read(0, left.min(cx.room(SHORT)), cx) {
-                Ok(Some(0)) => {
-                    self.ended = true;
-                    self.conversation.stopped(Stop::Ended);
-                    return Turn::More;
-                }
-                Ok(Some(n)) => cx.input.get(..n).unwrap_or_default().to_vec(),
-                Ok(None) => return Turn::Park,
-                Err(_) => {
-                    self.conversation.reset();
-                    return Turn::More;
-                }
-            }
-        } else {
-            self.held.drain(..left.min(self.held.len())).collect()
-        };
-        self.due = false;
-        let Some(mut file) = self.file.take() else {
-            self.conversation.stopped(Stop::Store(Refusal::Unsupported));
+        }
+        if !matches!(self.file, Some(OpenFile::Writing(_))) {
+            self.conversation.abort(Reason::Broken(Breach::NoFile));
             return Turn::More;
-        };
-        let mut store = cx.store.clone();
-        self.start(key, cx, move || {
-            let mut written = 0;
-            let refusal = loop {
-                match piece.get(written..) {
-                    None | Some([]) => break None,
-                    Some(left) => match store.write(&mut file, left) {
-                        // It is to take some, or say why not.
-                        Ok(0) => break Some(Refusal::Failed),
-                        Ok(n) => written += n,
-                        Err(refusal) => break Some(refusal),
-                    },
-                }
+        }
+        let left = left.unwrap_or(u64::MAX);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.held.len());
+        let held: Vec<u8> = self.held.drain(..most).collect();
+        // An event that comes from now on may tell of more than the other thread has seen.
+        (self.due, self.readable) = (false, false);
+        let (mut store, ended) = (cx.store.clone(), self.ended);
+        let lent = Lent { file: self.file.take(), stream: self.stream.take() };
+        self.start(key, cx, lent, move |lent| {
+            let (Some(OpenFile::Writing(file)), Some(stream)) = (&mut lent.file, &lent.stream)
+            else {
+                return jobs::Result::Panicked;
             };
-            (Some(file), jobs::Result::Written(written as u64, refusal))
+            // Behind the end there is nothing to read.
+            let most = if ended { held.len() as u64 } else { left };
+            jobs::Result::Received(receive(&mut store, file, &held, stream, most))
         });
         Turn::Park
     }
@@ -172,7 +142,8 @@ where
 /// A request that another thread can carry out.
 enum Owned {
     Open(String),
-    Create(String),
+    Create(String, bool),
+    Expect(u64),
     Commit,
     Log(Vec<u8>),
     /// A server has no user to ask, and transfers are the loop's.
@@ -183,7 +154,8 @@ impl From<Request<'_>> for Owned {
     fn from(request: Request<'_>) -> Self {
         match request {
             Request::Open { name } => Self::Open(name.as_str().into()),
-            Request::Create { name } => Self::Create(name.as_str().into()),
+            Request::Create { name, replace } => Self::Create(name.as_str().into(), replace),
+            Request::Expect { len } => Self::Expect(len),
             Request::Commit => Self::Commit,
             Request::Log { line } => Self::Log(line.into()),
             _ => Self::Other,
@@ -192,17 +164,23 @@ impl From<Request<'_>> for Owned {
 }
 
 impl Owned {
-    fn carry_out<St: Store>(&self, store: &mut St, file: &mut Option<St::File>) -> Answer<'static> {
+    fn carry_out<St: Store>(
+        &self,
+        store: &mut St,
+        file: &mut Option<OpenIn<St>>,
+    ) -> Answer<'static> {
         let request = match self {
-            Self::Open(name) | Self::Create(name) => match FileName::new(name.as_bytes()) {
-                Ok(name) if matches!(self, Self::Open(_)) => Request::Open { name },
-                Ok(name) => Request::Create { name },
-                Err(error) => return Answer::Refused(error.into()),
-            },
-            Self::Commit => Request::Commit,
-            Self::Log(line) => Request::Log { line },
+            Self::Open(name) => FileName::new(name.as_bytes()).map(|name| Request::Open { name }),
+            Self::Create(name, replace) => FileName::new(name.as_bytes())
+                .map(|name| Request::Create { name, replace: *replace }),
+            Self::Expect(len) => Ok(Request::Expect { len: *len }),
+            Self::Commit => Ok(Request::Commit),
+            Self::Log(line) => Ok(Request::Log { line }),
             Self::Other => return Answer::Refused(Refusal::Unsupported),
         };
-        carry_out(store, file, request)
+        match request {
+            Ok(request) => carry_out(store, file, request),
+            Err(error) => Answer::Refused(error.into()),
+        }
     }
 }

@@ -18,7 +18,8 @@ use anywire_core::client;
 use anywire_core::conversation::Limits;
 use anywire_core::instant::Instant;
 use anywire_core::name::FileName;
-use anywire_core::ram::{RamFile, RamStore};
+use anywire_core::ram::RamStore;
+use anywire_core::store::OpenIn;
 use anywire_core::service::{echo, file, hello};
 use anywire_smoltcp::backlog::Parked;
 use anywire_smoltcp::blocking::{self, Pump};
@@ -48,9 +49,9 @@ struct Memory {
     hold: [u8; 1024],
     backlog: [Parked; 4],
     rings: [[u8; POOL * 2 * RING]; 3],
-    echo: [Slot<echo::Session, RamFile>; POOL],
-    hello: [Slot<hello::Session, RamFile>; POOL],
-    file: [Slot<file::Session, RamFile>; POOL],
+    echo: [Slot<echo::Session, OpenIn<Files>>; POOL],
+    hello: [Slot<hello::Session, OpenIn<Files>>; POOL],
+    file: [Slot<file::Session, OpenIn<Files>>; POOL],
     packets: [[PacketMetadata; 4]; 4],
     datagrams: [[u8; 4096]; 4],
     stream: [[u8; RING]; 2],

@@ -1,5 +1,7 @@
 //! A folder as a [`Store`].
 
+mod temporary;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -10,11 +12,9 @@ use std::sync::Arc;
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
-
-/// What a temporary file's name begins with. No client can ask for it: names do not start with a dot.
-const TEMPORARY: &str = ".anywire-";
+use temporary::Temporary;
 
 /// Files of one folder: nothing outside can be reached, not by a symbolic link there either.
 ///
@@ -42,35 +42,27 @@ impl Default for FolderOptions {
     }
 }
 
-/// An open file of a [`FolderStore`].
+/// A file of a [`FolderStore`] that is being read.
 #[derive(Debug)]
-pub struct FolderFile {
+pub struct FolderReader {
     /// Shared with whoever reads ahead.
     pub(crate) file: Arc<File>,
-    /// How far it has been read or written.
+    /// How far it has been read.
     pub(crate) at: u64,
     /// Up to where it has been read ahead.
     pub(crate) warm: u64,
-    /// While it is being written: its temporary name, and the one it will have.
-    unfinished: Option<(Temporary, String)>,
 }
 
-/// A name that nobody sees; removed when dropped.
+/// A file of a [`FolderStore`] that is being written.
 #[derive(Debug)]
-struct Temporary {
-    folder: Arc<OwnedFd>,
-    /// `None` once it has been renamed.
-    name: Option<String>,
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Some(file) = &self.name
-            && let Err(error) = rustix::fs::unlinkat(&*self.folder, file, AtFlags::empty())
-        {
-            tracing::warn!(file, %error, "cannot remove a temporary file");
-        }
-    }
+pub struct FolderWriter {
+    file: File,
+    len: u64,
+    /// Its name until it is whole,
+    temporary: Temporary,
+    /// and from then on.
+    name: String,
+    replace: bool,
 }
 
 impl FolderStore {
@@ -80,8 +72,9 @@ impl FolderStore {
         std::fs::create_dir_all(dir)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
-        remove_leftovers(&folder)?;
-        temporary(&folder)?;
+        temporary::remove_leftovers(&folder)?;
+        // Whether anything can be written there.
+        Temporary::create(&folder)?;
         Ok(Self { folder: Some(folder), options })
     }
 
@@ -93,125 +86,120 @@ impl FolderStore {
     fn folder(&self) -> Result<&Arc<OwnedFd>, Refusal> {
         self.folder.as_ref().ok_or(Refusal::Unsupported)
     }
-}
 
-/// Removes temporary files of programs that are gone.
-fn remove_leftovers(folder: &OwnedFd) -> io::Result<()> {
-    for entry in rustix::fs::Dir::read_from(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if !name.to_bytes().starts_with(TEMPORARY.as_bytes()) {
-            continue;
-        }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else {
-            continue;
-        };
-        // Whoever is writing it holds the lock, for as long as it lives.
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = rustix::fs::unlinkat(folder, name, AtFlags::empty());
+    /// What has that name in the folder, if anything.
+    fn kind(&self, name: &str) -> Result<Option<FileType>, Refusal> {
+        match rustix::fs::statat(&**self.folder()?, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(refusal("look at", name, error)),
         }
     }
-    Ok(())
-}
 
-/// A new file that nobody else has, locked, under a name that nobody else has, which is removed when it is dropped.
-fn temporary(folder: &Arc<OwnedFd>) -> io::Result<(OwnedFd, Temporary)> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    loop {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let name = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
-        match rustix::fs::openat(&**folder, &name, flags, Mode::from_raw_mode(0o666)) {
-            Ok(file) => {
-                let mut temporary = Temporary { folder: Arc::clone(folder), name: Some(name) };
-                match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) if rustix::fs::fstat(&file)?.st_nlink > 0 => {
-                        return Ok((file, temporary));
-                    }
-                    // A sibling that starts has come between, and takes it for a leftover.
-                    Ok(()) | Err(Errno::WOULDBLOCK) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                temporary.name = None;
-            }
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
+    /// How many bytes the file system has room for; `None`: it does not say.
+    fn free(&self) -> Result<Option<u64>, Refusal> {
+        let Ok(stat) = rustix::fs::fstatvfs(&**self.folder()?) else { return Ok(None) };
+        // Some blocks are root's alone.
+        let blocks =
+            if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+        Ok((stat.f_blocks > 0).then(|| blocks.saturating_mul(stat.f_frsize)))
     }
 }
 
 impl Store for FolderStore {
-    type File = FolderFile;
+    type Reader = FolderReader;
+    type Writer = FolderWriter;
 
-    fn open(&mut self, name: FileName<'_>) -> Result<(FolderFile, u64), Refusal> {
-        // NONBLOCK, or a FIFO would hang us. A symbolic link is ELOOP.
+    fn open(&mut self, name: FileName<'_>) -> Result<(FolderReader, u64), Refusal> {
+        let (folder, name) = (&**self.folder()?, name.as_str());
+        // Opening a FIFO would wake whoever waits at its other end.
+        let kind = self.kind(name)?.ok_or(Refusal::NotFound)?;
+        if kind != FileType::RegularFile {
+            return Err(Refusal::NotAFile);
+        }
+        // It may have been exchanged meanwhile: a symbolic link is not followed, and a FIFO does not hang us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&**self.folder()?, name.as_str(), flags, Mode::empty())
-            .map_err(|error| refusal("open", name.as_str(), error))?;
-        let stat =
-            rustix::fs::fstat(&file).map_err(|error| refusal("stat", name.as_str(), error))?;
+        let file = rustix::fs::openat(folder, name, flags, Mode::empty())
+            .map_err(|error| refusal("open", name, error))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| refusal("stat", name, error))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Refusal::NotAFile);
         }
         let len = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok((FolderFile { file: Arc::new(file.into()), at: 0, warm: 0, unfinished: None }, len))
+        Ok((FolderReader { file: Arc::new(file.into()), at: 0, warm: 0 }, len))
     }
 
-    fn create(&mut self, name: FileName<'_>) -> Result<FolderFile, Refusal> {
-        match rustix::fs::statat(&**self.folder()?, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile => {
-                return Err(Refusal::NotAFile);
-            }
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(refusal("look at", name.as_str(), error)),
-        }
-        let (file, temporary) =
-            temporary(self.folder()?).map_err(|error| failed("create", error))?;
-        let unfinished = Some((temporary, name.as_str().into()));
-        Ok(FolderFile { file: Arc::new(file.into()), at: 0, warm: 0, unfinished })
-    }
-
-    fn read(&mut self, file: &mut FolderFile, buf: &mut [u8]) -> Result<usize, Refusal> {
+    fn read(&mut self, file: &mut FolderReader, buf: &mut [u8]) -> Result<usize, Refusal> {
         let n =
-            retried(|| file.file.read_at(buf, file.at)).map_err(|error| failed("read", error))?;
+            retried(|| file.file.read_at(buf, file.at)).map_err(|error| failed("read", &error))?;
         file.at += n as u64;
         Ok(n)
     }
 
-    fn write(&mut self, file: &mut FolderFile, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn close(&mut self, file: FolderReader) {
+        drop(file);
+    }
+
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<FolderWriter, Refusal> {
+        let name = name.as_str();
+        match self.kind(name)? {
+            Some(FileType::RegularFile) if replace => {}
+            Some(FileType::RegularFile) => return Err(Refusal::Exists),
+            Some(_) => return Err(Refusal::NotAFile),
+            None => {}
+        }
+        if self.free()? == Some(0) {
+            return Err(Refusal::Full);
+        }
+        let (file, temporary) =
+            Temporary::create(self.folder()?).map_err(|error| failed("create", &error))?;
+        Ok(FolderWriter { file, len: 0, temporary, name: name.into(), replace })
+    }
+
+    fn expect(&mut self, file: &mut FolderWriter, len: u64) -> Result<(), Refusal> {
         let max = self.options.max_file;
-        let allowed = usize::try_from(max.saturating_sub(file.at)).unwrap_or(usize::MAX);
+        if file.len.saturating_add(len) > max {
+            return Err(Refusal::TooLarge { max });
+        }
+        match self.free()? {
+            Some(free) if free < len => Err(Refusal::Full),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, file: &mut FolderWriter, bytes: &[u8]) -> Result<usize, Refusal> {
+        let max = self.options.max_file;
+        let allowed = usize::try_from(max.saturating_sub(file.len)).unwrap_or(usize::MAX);
         let bytes = bytes.get(..allowed.min(bytes.len())).unwrap_or_default();
         if bytes.is_empty() {
             return Err(Refusal::TooLarge { max });
         }
-        let n = retried(|| (&*file.file).write(bytes)).map_err(|error| failed("write", error))?;
-        file.at += n as u64;
+        let n = retried(|| (&file.file).write(bytes)).map_err(|error| failed("write", &error))?;
+        file.len += n as u64;
         if n == 0 { Err(Refusal::Full) } else { Ok(n) }
     }
 
-    fn commit(&mut self, mut file: FolderFile) -> Result<(), Refusal> {
-        let Some((mut temporary, name)) = file.unfinished.take() else {
-            return Err(Refusal::Unsupported);
-        };
+    /// Should the folder alone fail to sync, at the very end, the file is there, under its name, and may be gone after a crash of the
+    /// system, when the older one is back.
+    fn commit(&mut self, file: FolderWriter) -> Result<(), Refusal> {
+        let FolderWriter { file, temporary, name, replace, .. } = file;
         if self.options.sync {
-            file.file.sync_all().map_err(|error| failed("sync", error))?;
+            file.sync_all().map_err(|error| failed("sync", &error))?;
         }
-        let folder = &**self.folder()?;
-        if let Some(unnamed) = temporary.name.take()
-            && let Err(error) = rustix::fs::renameat(folder, &unnamed, folder, &name)
-        {
-            temporary.name = Some(unnamed);
-            return Err(refusal("rename", &name, error));
+        // Renaming would not follow a link that has come meanwhile, but it would remove it.
+        if self.kind(&name)?.is_some_and(|kind| kind != FileType::RegularFile) {
+            return Err(Refusal::NotAFile);
         }
+        temporary.rename(&name, replace).map_err(|error| refusal("rename", &name, error))?;
         if self.options.sync {
-            rustix::fs::fsync(folder).map_err(|error| failed("sync", error.into()))?;
+            let folder = &**self.folder()?;
+            rustix::io::retry_on_intr(|| rustix::fs::fsync(folder))
+                .map_err(|error| refusal("sync the folder of", &name, error))?;
         }
         Ok(())
     }
 
-    fn close(&mut self, file: FolderFile) {
+    fn abandon(&mut self, file: FolderWriter) {
         drop(file);
     }
 }
@@ -230,6 +218,7 @@ fn refusal(what: &str, name: &str, error: Errno) -> Refusal {
     let name = name.escape_debug();
     match error {
         Errno::NOENT => Refusal::NotFound,
+        Errno::EXIST => Refusal::Exists,
         Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NOTDIR => Refusal::NotAFile,
         Errno::ACCESS | Errno::PERM | Errno::ROFS => {
             tracing::warn!("cannot {what} {name}: {error}");
@@ -246,10 +235,18 @@ fn refusal(what: &str, name: &str, error: Errno) -> Refusal {
     }
 }
 
-fn failed(what: &str, error: io::Error) -> Refusal {
-    match Errno::from_io_error(&error) {
+fn failed(what: &str, error: &io::Error) -> Refusal {
+    match Errno::from_io_error(error) {
+        // The folder is gone.
+        Some(error @ Errno::NOENT) => {
+            tracing::error!("cannot {what} a file: {error}");
+            Refusal::Failed
+        }
         Some(error) => refusal(what, "a file", error),
-        None => Refusal::Failed,
+        None => {
+            tracing::error!("cannot {what} a file: {error}");
+            Refusal::Failed
+        }
     }
 }
 
@@ -287,7 +284,7 @@ mod tests {
         assert_eq!(store.open(name("absent")).err(), Some(Refusal::NotFound));
         for other in ["folder", "outside", "inside", "fifo"] {
             assert_eq!(store.open(name(other)).err(), Some(Refusal::NotAFile), "{other}");
-            assert_eq!(store.create(name(other)).err(), Some(Refusal::NotAFile), "{other}");
+            assert_eq!(store.create(name(other), true).err(), Some(Refusal::NotAFile), "{other}");
         }
     }
 
@@ -295,14 +292,14 @@ mod tests {
     fn a_file_is_there_when_it_is_committed_and_not_before() {
         let (dir, mut store) = store();
         std::fs::write(dir.path().join("a"), b"old").unwrap();
-        let mut file = store.create(name("a")).unwrap();
+        let mut file = store.create(name("a"), true).unwrap();
         store.write(&mut file, b"new").unwrap();
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"old");
         store.commit(file).unwrap();
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"new");
-        let mut file = store.create(name("a")).unwrap();
+        let mut file = store.create(name("a"), true).unwrap();
         store.write(&mut file, b"half").unwrap();
-        store.close(file);
+        store.abandon(file);
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"new");
         assert_eq!(files(&dir), ["a"]);
     }
@@ -311,7 +308,7 @@ mod tests {
     fn leftovers_are_removed_at_the_start_but_not_a_living_siblings() {
         let (dir, mut store) = store();
         std::fs::write(dir.path().join(".anywire-0000000000000000"), b"crashed").unwrap();
-        let mut living = store.create(name("b")).unwrap();
+        let mut living = store.create(name("b"), true).unwrap();
         store.write(&mut living, b"alive").unwrap();
         let _sibling = FolderStore::open(dir.path(), FolderOptions::default()).unwrap();
         assert_eq!(files(&dir).len(), 1);
@@ -323,7 +320,7 @@ mod tests {
     fn without_a_folder_there_is_no_file() {
         let mut store = FolderStore::nowhere();
         assert_eq!(store.open(name("a")).err(), Some(Refusal::Unsupported));
-        assert_eq!(store.create(name("a")).err(), Some(Refusal::Unsupported));
+        assert_eq!(store.create(name("a"), true).err(), Some(Refusal::Unsupported));
     }
 
     #[test]
@@ -337,7 +334,7 @@ mod tests {
     fn a_file_is_no_longer_than_allowed() {
         let (_dir, mut store) = store();
         store.options.max_file = 4;
-        let mut file = store.create(name("a")).unwrap();
+        let mut file = store.create(name("a"), true).unwrap();
         assert_eq!(store.write(&mut file, b"12345"), Ok(4));
         assert_eq!(store.write(&mut file, b"5"), Err(Refusal::TooLarge { max: 4 }));
     }
