@@ -5,7 +5,7 @@
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::frame::Tagged;
-use crate::name::{FileName, NameError};
+use crate::name::FileName;
 use crate::request::{Answer, Request, Stop};
 use crate::schema::{SIZED, STRING, Schema};
 use crate::session::{self, Next, Phase, Reason};
@@ -72,14 +72,18 @@ impl Session {
 
     /// Takes a line for a name, and asks for its file.
     fn named(&mut self, io: &mut Exchange<'_>, line: &[u8]) -> Next {
-        let checked = FileName::new(line).map(FileName::as_bytes);
-        let (Ok(name), Some(to)) = (checked, self.name.get_mut(..line.len())) else {
-            let why = checked.err().unwrap_or(NameError::TooLong { len: line.len() });
-            io.observe(Event::Refused { name: line, why: why.into() });
-            return self.next_name();
+        let name = match FileName::new(line) {
+            Ok(name) => name.as_bytes(),
+            Err(error) => {
+                io.observe(Event::Refused { name: line, why: error.into() });
+                return self.next_name();
+            }
         };
-        to.copy_from_slice(name);
         self.name_len = name.len();
+        // There is room for every name.
+        if let Some(to) = self.name.get_mut(..name.len()) {
+            to.copy_from_slice(name);
+        }
         self.state = State::Opening;
         Next::Ask
     }

@@ -15,11 +15,12 @@ use anywire_core::blocking::{Buffers, Plain, converse};
 use anywire_core::client;
 use anywire_core::conversation::{Conversation, Lent, Limits, Want};
 use anywire_core::datagram::{DatagramService, Question};
-use anywire_core::frame::{Found, Overflow, UntilEnd, UntilQuiet, Watch};
+use anywire_core::frame::{Found, Order, Overflow, Tag, Tagged, UntilEnd, UntilQuiet, Watch};
 use anywire_core::instant::Instant;
 use anywire_core::name::FileName;
 use anywire_core::ram::RamStore;
 use anywire_core::request::Stop;
+use anywire_core::schema::Schema;
 use anywire_core::service::{StreamService, Visitor, catalog};
 use anywire_core::session::Session;
 use anywire_core::store::{NoStore, carry_out, release};
@@ -39,8 +40,13 @@ fn drive(input: &[u8]) {
 
     hold_both(client::echo::Session::new(input), input);
     hold_both(client::hello::Session::new(black_box(Some(input))), input);
+    hold_both(client::upload::Session::new(), input);
+    let text = client::typed::Message::Text(input);
+    hold_both(client::typed::Session::new(black_box(Schema::Sized), text), input);
     if let Ok(name) = FileName::new(input) {
         hold_both(client::file::Session::new(input, name), input);
+        let file = client::typed::Message::File(name);
+        hold_both(client::typed::Session::new(black_box(Schema::Close), file), input);
         let mut files = Files::new();
         black_box((files.put(name, input), files.get(name), files.len(), files.in_use()).1);
     }
@@ -147,6 +153,11 @@ fn frame(mut input: &[u8]) {
         input = input.get(len..).unwrap_or_default();
     }
     black_box((UntilEnd.request(), UntilEnd.is_whole(black_box(Stop::Ended))));
+    let schema = black_box(Schema::Sized).table();
+    let tagged = black_box(Tagged { order: Order::Big, tag: Tag::U16, ..schema });
+    black_box(tagged.frame(input, black_box(true)).is_ok());
+    let len = black_box(300);
+    black_box(tagged.fitting(len).and_then(|row| row.head(&tagged, len)));
 }
 
 /// The program, as far as the linker is concerned.
