@@ -28,7 +28,7 @@ use jobs::Jobs;
 use poll::Worker;
 use table::Table;
 
-pub use transfer::{HostReader, HostStore, Sent};
+pub use transfer::{Halt, HostReader, HostStore, HostWriter, Received, Sent};
 
 /// How a server serves.
 #[derive(Clone, Copy, Debug)]
