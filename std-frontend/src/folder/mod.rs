@@ -60,12 +60,17 @@ pub struct FolderWriter {
     len: u64,
     /// The longest it may become.
     max: u64,
+    sync: bool,
     /// Its name until it is whole,
     temporary: Temporary,
     /// and from then on.
     name: String,
     replace: bool,
 }
+
+/// A file that is to be on the disk when it is committed goes there from time to time while it grows. Or the last bytes of a large one
+/// would be followed by so long a silence that its sender gives up.
+const SYNC_STEP: u64 = 64 << 20;
 
 impl FolderWriter {
     /// The file itself, to be appended to.
@@ -79,8 +84,13 @@ impl FolderWriter {
     }
 
     /// `len` bytes were appended.
-    pub(crate) fn appended(&mut self, len: usize) {
-        self.len = self.len.saturating_add(len as u64);
+    pub(crate) fn appended(&mut self, len: usize) -> Result<(), Refusal> {
+        let before = self.len;
+        self.len = before.saturating_add(len as u64);
+        if self.sync && self.len / SYNC_STEP > before / SYNC_STEP {
+            self.file.sync_data().map_err(|error| self.refusal(&error))?;
+        }
+        Ok(())
     }
 
     /// There was no [room](Self::room).
@@ -182,8 +192,8 @@ impl Store for FolderStore {
         }
         let (file, temporary) =
             Temporary::create(self.folder()?).map_err(|error| failed("create", &error))?;
-        let max = self.options.max_file;
-        Ok(FolderWriter { file, len: 0, max, temporary, name: name.into(), replace })
+        let FolderOptions { max_file: max, sync } = self.options;
+        Ok(FolderWriter { file, len: 0, max, sync, temporary, name: name.into(), replace })
     }
 
     fn expect(&mut self, file: &mut FolderWriter, len: u64) -> Result<(), Refusal> {
@@ -203,7 +213,7 @@ impl Store for FolderStore {
             return Err(file.too_large());
         }
         let n = retried(|| (&file.file).write(bytes)).map_err(|error| file.refusal(&error))?;
-        file.appended(n);
+        file.appended(n)?;
         if n == 0 { Err(Refusal::Full) } else { Ok(n) }
     }
 

@@ -149,7 +149,7 @@ impl FolderWriter {
                 Ok(0) => return Err((len - left, Refusal::Full)),
                 Ok(moved) => {
                     left -= moved.min(left);
-                    self.appended(moved);
+                    self.appended(moved).map_err(|why| (len - left, why))?;
                 }
                 Err(error) => return Err((len - left, self.refusal(&error))),
             }
