@@ -187,3 +187,29 @@ fn a_body_to_the_end_of_the_stream_may_have_as_many_bytes_as_are_allowed() {
     let files: Vec<_> = std::fs::read_dir(server.dir.path()).unwrap().collect();
     assert_eq!(files.len(), 1, "{files:?}");
 }
+
+#[test]
+fn a_server_that_stops_aborts_a_body_that_another_thread_is_moving() {
+    let ((calls, called), (go, waits)) = (channel(), channel());
+    let options = Options { grace: std::time::Duration::from_millis(50), ..Options::default() };
+    let server = serve_from(options, Watched(Upload), |inner| Gated {
+        inner,
+        calls,
+        go: Arc::new(waits.into()),
+    });
+    let mut peer = connect(server.addr);
+    peer.write_all(&[name("a"), head(5), b"hell".to_vec()].concat()).unwrap();
+    for call in ["create", "expect", "write"] {
+        assert_eq!(called.recv_timeout(TIMEOUT).unwrap(), call);
+        if call != "write" {
+            go.send(()).unwrap();
+        }
+    }
+    server.stopper.stop();
+    // It is told at once, though the socket is another thread's.
+    assert_eq!(server.end(), End::Aborted(Reason::Stopped));
+    go.send(()).unwrap();
+    let mut said = Vec::new();
+    let reset = peer.read_to_end(&mut said).unwrap_err();
+    assert_eq!((reset.kind(), said.as_slice()), (std::io::ErrorKind::ConnectionReset, &b"OK"[..]));
+}
