@@ -45,6 +45,7 @@ pub fn main<N: Network>() -> ExitCode {
 
 fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
     let (Cli { network, logging, command }, settings) = parse::<N>(args)?;
+    signals::survive_file_limit().map_err(anyhow::Error::from)?;
     match command {
         Some(Command::Serve(serve)) => {
             let _log = log::start(logging.level(Level::Normal));
