@@ -154,12 +154,14 @@ pub trait HostWire: Wire {
     }
 }
 
-/// What a wire's error means for a person. A write or a shutdown after a reset fails in other words.
+/// What a wire's error means for a person.
 pub(super) fn in_words(error: &impl embedded_io::Error) -> String {
+    if is_reset(error) { "reset by the peer".to_owned() } else { error.to_string() }
+}
+
+/// Whether the peer reset the connection. A write or a shutdown after that fails in other words.
+pub(super) fn is_reset(error: &impl embedded_io::Error) -> bool {
     use embedded_io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
 
-    match error.kind() {
-        BrokenPipe | ConnectionReset | NotConnected => "reset by the peer".to_owned(),
-        _ => error.to_string(),
-    }
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }

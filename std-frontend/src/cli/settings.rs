@@ -50,12 +50,13 @@ impl Offered {
         if values.is_empty() {
             return arg.action(ArgAction::SetTrue).help(format!("{help} ({services})"));
         }
-        let arg = arg.help(format!("{help} ({services}; default: {default})"));
+        let help = format!("{help} ({services}; default: {default})");
+        let arg = arg.value_name(values).help(help).hide_possible_values(true);
         if values.contains('|') {
             arg.value_parser(PossibleValuesParser::new(values.split('|')))
         } else {
             // A text may begin with anything.
-            arg.value_name(values).allow_hyphen_values(true)
+            arg.allow_hyphen_values(true)
         }
     }
 }

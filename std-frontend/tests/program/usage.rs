@@ -9,7 +9,7 @@ use crate::harness::{anywire, assert_output, run, text, unread};
 
 #[test]
 fn wrong_usage_is_exit_status_2() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 19] = [
         (&["serve", "nothing"], "there are echo, hello, "),
         (&["serve", "--port", "1"], "--port needs one service"),
         (&["serve", "echo", "hello", "--port", "1"], "--port needs one service"),
@@ -23,6 +23,9 @@ fn wrong_usage_is_exit_status_2() {
         (&["serve", "-q", "-v"], "cannot be used with"),
         (&["client", "echo", "--port", "0"], "--port"),
         (&["client", "nothing"], "nothing"),
+        (&["client", "typed", "--string", "x", "--random", "1"], "cannot be used with"),
+        (&["client", "typed", "--random", "many"], "a size is a number of bytes"),
+        (&["client", "typed", "--schema", "other"], "[possible values: sized, close]"),
         (&["client", "file", "../up"], "say with -o"),
         (&["connect", "localhost"], "PORT"),
         (&["connect", "localhost", "1", "--send", r"\q"], "backslash"),
