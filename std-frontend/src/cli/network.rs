@@ -69,6 +69,12 @@ pub trait Network: Sized {
         timeout: Duration,
     ) -> anyhow::Result<()>;
 
+    /// Waits until `input` can be read, or has ended: a user may take long, and connections are open meanwhile. A stack of our own goes on
+    /// working; where the system does that for us there is nothing to do.
+    fn await_input(&mut self, input: BorrowedFd<'_>) {
+        let _ = input;
+    }
+
     /// A server that listens nowhere yet. The error says what to do about it.
     fn server(
         options: Self::Options,

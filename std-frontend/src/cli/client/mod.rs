@@ -65,7 +65,7 @@ impl Server {
         on_event: impl FnMut(&mut Output, Event<'_>),
     ) -> Result<(), Failure> {
         let wire = self.connect(network)?;
-        let mut host = Person { output, on_event, input_failed: None };
+        let mut host = Person { network, output, on_event, input_failed: None };
         let outcome = self.talk(wire, session, store, &mut host);
         let input_failed = host.input_failed;
         output.check().map_err(Failure::Output)?;
@@ -158,13 +158,14 @@ impl fmt::Display for Server {
 }
 
 /// The host of a client's session: somebody who reads standard output, and types.
-struct Person<'o, F> {
+struct Person<'o, N, F> {
+    network: &'o mut N,
     output: &'o mut Output,
     on_event: F,
     input_failed: Option<std::io::Error>,
 }
 
-impl<F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, F> {
+impl<N: Network, F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, N, F> {
     fn observe(&mut self, event: Event<'_>) {
         (self.on_event)(self.output, event);
     }
@@ -174,7 +175,8 @@ impl<F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, F> {
     }
 
     fn line(&mut self, prompt: &str, line: &mut [u8]) -> Option<usize> {
-        let asked = input::ask(|| self.output.write(prompt.as_bytes()), line.len());
+        let prompt = || self.output.write(prompt.as_bytes());
+        let asked = input::ask_while(prompt, line.len(), |input| self.network.await_input(input));
         let typed = match asked {
             Ok(typed) => typed?,
             Err(error) => {

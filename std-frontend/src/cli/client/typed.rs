@@ -143,6 +143,7 @@ impl<N: Network> Client<N> {
         let wire = self.server.connect(&mut self.network)?;
         let mut progress = Progress::default();
         let mut host = Person {
+            network: &mut self.network,
             output: &mut self.output,
             on_event: |_: &mut Output, event: Event<'_>| progress.observe(name.as_bytes(), event),
             input_failed: None,

@@ -29,14 +29,14 @@ use crate::console::output::Output;
 
 pub(super) fn run<N: Network>(options: N::Options, args: Upload) -> Result<(), Failure> {
     let server = Server::new::<N>(args.target, &options, Service::ABOUT);
-    let mut network = N::open(options)?;
+    let network = N::open(options)?;
     let files = match args.files {
         files if files.is_empty() => Files::Asked { ended: false },
         files => Files::Given(files.into_iter()),
     };
     let outbox = Outbox::default();
     let mut uploads = Uploads {
-        program: N::PROGRAM,
+        network,
         files,
         outbox: &outbox,
         output: Output::stdout(),
@@ -49,7 +49,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: Upload) -> Result<(), F
     };
     // No connection is made, or kept, for a file that is not there.
     while uploads.find_next() {
-        let wire = server.connect(&mut network).map_err(|error| uploads.give_up(error))?;
+        let wire = server.connect(&mut uploads.network).map_err(|error| uploads.give_up(error))?;
         let outcome = server.talk(wire, Session::new(), &mut &outbox, &mut uploads);
         uploads.settle(&server, &outcome);
         uploads.output.check().map_err(Failure::Output)?;
@@ -71,8 +71,8 @@ enum Files {
 
 /// All that is to be uploaded: what the sessions ask, and whom they tell. Of each file only the name is kept, and of one the
 /// bytes: in the outbox.
-struct Uploads<'a> {
-    program: &'static str,
+struct Uploads<'a, N> {
+    network: N,
     files: Files,
     outbox: &'a Outbox,
     output: Output,
@@ -88,7 +88,7 @@ struct Uploads<'a> {
     input_failed: Option<io::Error>,
 }
 
-impl Uploads<'_> {
+impl<N: Network> Uploads<'_, N> {
     /// Puts the next file that can be sent into the outbox; what cannot is told. `false`: there are no more.
     fn find_next(&mut self) -> bool {
         while self.next.is_none() {
@@ -112,7 +112,7 @@ impl Uploads<'_> {
         // A terminal can be read on behind its end.
         while !*ended {
             let prompt = || self.output.write(b"Enter the name of the file: ");
-            match input::ask(prompt, PATH_MAX) {
+            match input::ask_while(prompt, PATH_MAX, |input| self.network.await_input(input)) {
                 Ok(Some(line)) if line.is_empty() => {}
                 Ok(Some(line)) => return Some(OsString::from_vec(line).into()),
                 Ok(None) => *ended = true,
@@ -163,7 +163,7 @@ impl Uploads<'_> {
 
     fn say_failed(&mut self, words: std::fmt::Arguments<'_>) {
         self.failed = true;
-        say(self.program, words);
+        say(N::PROGRAM, words);
     }
 }
 
@@ -178,7 +178,7 @@ fn open(path: &Path) -> anyhow::Result<(String, Source)> {
     Ok((name, source))
 }
 
-impl Host for Uploads<'_> {
+impl<N: Network> Host for Uploads<'_, N> {
     fn observe(&mut self, event: Event<'_>) {
         self.progress.observe(self.current.as_deref().unwrap_or_default().as_bytes(), event);
         match event {
