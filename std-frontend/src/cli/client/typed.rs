@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, ensure};
 use anywire_core::client::typed::{Message, Session};
 use anywire_core::event::{End, Event};
-use anywire_core::exchange::Exchange;
-use anywire_core::instant::Instant;
 use anywire_core::name::FileName;
 use anywire_core::schema::{STRING, STRING_MAX, Schema};
 use anywire_core::service::StreamService;
 use anywire_core::service::typed::Typed as Service;
-use anywire_core::session::Session as _;
 
 use crate::cli::client::outbox::{Outbox, Source};
 use crate::cli::client::progress::Progress;
@@ -141,14 +138,20 @@ impl<N: Network> Client<N> {
         let message = text.as_deref().map_or(Message::File(formality), Message::Text);
 
         let wire = self.server.connect(&mut self.network)?;
-        let mut progress = Progress::default();
+        let (mut progress, mut nearly_all) = (Progress::default(), false);
         let mut host = Person {
             network: &mut self.network,
             output: &mut self.output,
-            on_event: |_: &mut Output, event: Event<'_>| progress.observe(name.as_bytes(), event),
+            on_event: |_: &mut Output, event: Event<'_>| {
+                // The last byte goes by itself, and has no bar of its own.
+                if !nearly_all {
+                    progress.observe(name.as_bytes(), event);
+                }
+                nearly_all |= matches!(event, Event::Moved { .. });
+            },
             input_failed: None,
         };
-        let session = begun(Session::new(self.schema, message), message);
+        let session = Session::new(self.schema, message);
         let outcome = self.server.talk(wire, session, &mut &outbox, &mut host);
         if outcome.end == End::Finished {
             self.output.line(format_args!("{sent}: accepted"));
@@ -160,14 +163,4 @@ impl<N: Network> Client<N> {
         };
         Err(anyhow!("{sent}: not accepted: {why}").into())
     }
-}
-
-/// The session of a text as it is after its first step, in which it does nothing that a driver could see: it says `Progress` there,
-/// which drivers take for a breach of the contract. Without room it goes no further than that.
-fn begun<'o>(mut session: Session<'o>, message: Message<'_>) -> Session<'o> {
-    if let Message::Text(_) = message {
-        let mut host = ();
-        session.step(&mut Exchange::new(b"", false, &mut [], Instant::ZERO, None, &mut host));
-    }
-    session
 }
