@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::harness::{
     Server, anywire, anywire_with, assert_output, nobody, peer, peers, read_all, reset, run, text,
@@ -206,6 +207,36 @@ fn a_reset_instead_of_the_end_leaves_the_last_file_unproven() {
 }
 
 #[test]
+fn an_end_before_ours_proves_nothing() {
+    let here = folder(&["a"]);
+    let (port, server) = peer(|mut stream| {
+        assert_eq!((take_name(&mut stream), take_body(&mut stream)), ("a".into(), "a".into()));
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream
+    });
+    let mut command = anywire(&["client", "upload", "--port", &port]);
+    let mut client = command
+        .current_dir(here.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut names = client.stdin.take().unwrap();
+    names.write_all(b"a\n").unwrap();
+    // The end is there before there are no more names.
+    let stream = server.join().unwrap();
+    drop(names);
+    let output = client.wait_with_output().unwrap();
+    drop(stream);
+    let told = format!(
+        "anywire: a: not known to be stored: 127.0.0.1 port {port} ended the connection without an answer\n"
+    );
+    assert_output(&output, 1, "");
+    assert_eq!(text(&output.stderr), told);
+}
+
+#[test]
 fn a_server_that_says_nothing_costs_each_file_the_timeout_and_no_more() {
     let here = folder(&["a", "b"]);
     let (port, server) = peers(|listener| [(); 2].map(|()| listener.accept().unwrap().0));
@@ -275,8 +306,8 @@ fn a_file_that_becomes_shorter_is_not_passed_off_as_whole() {
         let cut = stream.read_to_end(&mut Vec::new());
         assert_eq!(cut.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
         let mut stream = listener.accept().unwrap().0;
-        take_name(&mut stream);
-        take_body(&mut stream);
+        assert_eq!((take_name(&mut stream), take_body(&mut stream)), ("z".into(), "z".into()));
+        assert_eq!(read_all(&mut stream), b"");
     });
     let (status, out, err) = upload(here.path(), &port, &["big", "z"]);
     assert_eq!((status, out.as_str()), (Some(1), "z: 1 bytes stored\n"), "{err}");
