@@ -180,3 +180,20 @@ fn a_server_that_says_nothing_has_not_accepted() {
     assert_eq!(text(&output.stderr), told);
     assert_eq!(server.join().unwrap().1, b"\x01\x04\0text");
 }
+
+#[test]
+fn an_end_before_the_whole_message_accepts_nothing() {
+    let (port, server) = peer(|mut stream| {
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        // More than is on its way: the last byte is sent behind our end.
+        std::io::copy(&mut stream, &mut std::io::sink()).ok();
+    });
+    let output = run(anywire(&["client", "typed", "--port", &port, "--random", "64M"]), b"");
+    assert_output(&output, 1, "");
+    let told = format!(
+        "anywire: DATA_4B of 67108864 bytes: not accepted: 127.0.0.1 port {port} ended the connection without an answer\n"
+    );
+    assert_eq!(text(&output.stderr), told);
+    server.join().unwrap();
+}
