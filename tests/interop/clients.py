@@ -28,7 +28,7 @@ class Context:
     def __init__(self, args):
         # The client runs in a folder of its own: the paths in its command must hold from there.
         self.program = [os.path.abspath(t) if os.path.isfile(t) else t for t in shlex.split(args.program)]
-        self.extra, self.host = shlex.split(args.extra), args.host
+        self.extra, self.host, self.frontend = shlex.split(args.extra), args.host, args.frontend
 
     def command(self, *args):
         return [*self.program, *map(str, args), *self.extra]
@@ -701,7 +701,11 @@ def typed_killed(c):
         exactly(s, 1)
         begun.set()
         killed.wait(STEP)
-        return read_to_end(s)[1]
+        s.settimeout(2)
+        try:
+            return read_to_end(s)[1]
+        except TimeoutError:
+            return "silence"
     with Server(c, serve) as server, tempfile.TemporaryDirectory() as here:
         pathlib.Path(here, "body.bin").write_bytes(payload(MUCH))
         command = c.command("client", "typed", "--file", "body.bin", "--schema", "close", "--host", c.host,
@@ -715,7 +719,10 @@ def typed_killed(c):
             client.kill()
             client.wait()
             killed.set()
-        expect(server.result() == ["RST"], f"the stream of a killed client ends with {server.heard}, expected RST")
+        # A stack of its own dies with its program, and then nobody is there to send anything.
+        expected = "silence" if c.frontend == "smoltcp" else "RST"
+        expect(server.result() == [expected],
+               f"the stream of a killed client ends with {server.heard}, expected {expected}")
 
 
 # --- connect ---
@@ -811,6 +818,7 @@ def main():
     parser.add_argument("--host", default="127.0.0.1", help="where the servers here listen")
     parser.add_argument("--only", help="run the checks whose name contains this (* and ? allowed)")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--frontend", choices=("std", "smoltcp"), default="std")
     args = parser.parse_args()
     if args.list:
         print(*(name for name, *_ in checks.chosen(args.only)), sep="\n")
