@@ -4,8 +4,14 @@ mod any;
 mod clients;
 mod play;
 mod services;
+mod tagged;
+mod typed;
+mod upload;
 
 use anywire_core::name::FileName;
+
+/// Rooms above the smallest: none, a little, a lot, and all at once.
+const ROOMS: [&[usize]; 5] = [&[0], &[1], &[2, 0, 5], &[100], &[]];
 
 fn name(name: &'static str) -> FileName<'static> {
     FileName::new(name.as_bytes()).unwrap()

@@ -28,6 +28,10 @@ pub(crate) struct Play<'p> {
     pub(crate) gap: u64,
     /// What the user types.
     pub(crate) line: Option<&'p [u8]>,
+    /// And what after that.
+    pub(crate) more: &'p [&'p [u8]],
+    /// Whether the host has bytes that nobody can guess. They are the same in every play.
+    pub(crate) entropy: bool,
     /// After so many bytes a body stops, and why.
     pub(crate) stop: Option<(u64, Stop)>,
 }
@@ -44,6 +48,8 @@ impl<'p> Play<'p> {
             ring: false,
             gap: 0,
             line: None,
+            more: &[],
+            entropy: true,
             stop: None,
         }
     }
@@ -73,6 +79,9 @@ impl Played {
 
 struct User<'p> {
     line: Option<&'p [u8]>,
+    more: &'p [&'p [u8]],
+    /// How often something was drawn; `None`: nothing can be.
+    draws: Option<u8>,
     told: Vec<String>,
 }
 
@@ -88,8 +97,19 @@ impl Host for User<'_> {
                 self.told.push(format!("opened {} of {len}", name.escape_ascii()));
             }
             Event::Stored { len } => self.told.push(format!("stored {len}")),
+            Event::Created { name } => self.told.push(format!("created {}", name.escape_ascii())),
+            Event::Declined { words } => {
+                self.told.push(format!("declined {}", words.escape_ascii()));
+            }
             _ => {}
         }
+    }
+
+    fn entropy(&mut self, buf: &mut [u8]) -> bool {
+        let Some(draws) = &mut self.draws else { return false };
+        *draws += 1;
+        buf.fill(*draws);
+        true
     }
 }
 
@@ -97,7 +117,12 @@ impl Host for User<'_> {
 pub(crate) fn play<S: Session, St: Store>(session: S, store: &mut St, play: &Play<'_>) -> Played {
     let mut player = Player {
         conversation: Conversation::new(Checked::new(session), Instant::ZERO),
-        host: User { line: play.line, told: Vec::new() },
+        host: User {
+            line: play.line,
+            more: play.more,
+            draws: play.entropy.then_some(0),
+            told: Vec::new(),
+        },
         play,
         rest: play.input,
         piece: 0,
@@ -160,7 +185,11 @@ impl<S: Session> Player<'_, S> {
             Want::Answer => {
                 let answer = match self.conversation.request(&self.held) {
                     Some(Request::Line { max, .. }) => {
-                        Answer::Line(self.host.line.take().map(|line| &line[..line.len().min(max)]))
+                        let line = self.host.line.take();
+                        if let Some((next, more)) = self.host.more.split_first() {
+                            (self.host.line, self.host.more) = (Some(*next), more);
+                        }
+                        Answer::Line(line.map(|line| &line[..line.len().min(max)]))
                     }
                     Some(request) => carry_out(store, file, request),
                     None => panic!("it asked for nothing"),
