@@ -48,6 +48,9 @@ struct Endless {
     out: Vec<u8>,
     out_head: usize,
     written: u64,
+    /// Whether the peer waits for our end before it ends.
+    polite: bool,
+    now: Instant,
     shut: bool,
     aborted: bool,
 }
@@ -62,6 +65,8 @@ impl Endless {
             out: Vec::new(),
             out_head: usize::MAX,
             written: 0,
+            polite: false,
+            now: Instant::ZERO,
             shut: false,
             aborted: false,
         }
@@ -105,11 +110,16 @@ impl Wire for Endless {
     const ENDS: bool = true;
 
     fn now(&mut self) -> Instant {
-        Instant::ZERO
+        self.now
     }
 
-    fn wait(&mut self, _: Interest, _: Option<Instant>) -> Result<Ready, Broken> {
-        Ok(Ready { read: true, write: true })
+    fn wait(&mut self, interest: Interest, deadline: Option<Instant>) -> Result<Ready, Broken> {
+        let ends = self.shut || !self.polite;
+        let read = !self.head.is_empty() || self.read < self.of || ends;
+        if !read {
+            self.now = deadline.expect("waits for ever").max(self.now);
+        }
+        Ok(Ready { read, write: interest != Interest::Read })
     }
 
     fn shutdown(&mut self) -> Result<(), Broken> {
@@ -236,7 +246,7 @@ fn typed_of_10_gb_to_the_end() {
 fn uploads_client_sends_10_gb() {
     let mut wire = Endless::sends(b"OK", 0);
     let head = [b"\x01\x04\0long\x06", &LONG.to_le_bytes()[..]].concat();
-    wire.out_head = head.len();
+    (wire.out_head, wire.polite) = (head.len(), true);
     let (_, user) = hold(client::upload::Session::new(), &mut wire);
     assert_eq!((&wire.out, wire.written, &user.stored[..]), (&head, LONG, &[LONG][..]));
 }

@@ -20,6 +20,8 @@ pub(crate) struct Play<'p> {
     pub(crate) rooms: &'p [usize],
     /// Whether its peer ends behind that.
     pub(crate) end: bool,
+    /// Whether it waits for our end first.
+    pub(crate) polite: bool,
     /// Whether the end comes together with the last byte, or behind it.
     pub(crate) end_with_last: bool,
     /// Whether it is offered all that has come, as from a ring, and not only what it may hold or has room for.
@@ -44,6 +46,7 @@ impl<'p> Play<'p> {
             cuts: &[],
             rooms: &[],
             end: true,
+            polite: false,
             end_with_last: false,
             ring: false,
             gap: 0,
@@ -129,6 +132,7 @@ pub(crate) fn play<S: Session, St: Store>(session: S, store: &mut St, play: &Pla
         due: None,
         held: Vec::new(),
         ended: false,
+        shut: false,
         rooms: 0,
         pieces: 0,
         now: 0,
@@ -157,6 +161,8 @@ struct Player<'p, S: Session> {
     due: Option<u64>,
     held: Vec<u8>,
     ended: bool,
+    /// We have ended.
+    shut: bool,
     /// How many rooms and pieces there have been.
     rooms: usize,
     pieces: usize,
@@ -198,7 +204,10 @@ impl<S: Session> Player<'_, S> {
             }
             Want::Send { left } => self.send(left, store, file),
             Want::Receive { left } => self.receive_body(left, store, file),
-            Want::Shutdown => self.conversation.shut(self.instant()),
+            Want::Shutdown => {
+                self.shut = true;
+                self.conversation.shut(self.instant());
+            }
             Want::Drain => {
                 self.held.clear();
                 if self.receive(usize::MAX) {
@@ -245,7 +254,8 @@ impl<S: Session> Player<'_, S> {
 
     /// Receives up to `most` bytes of the next piece, or the end; `false`: nothing comes before the deadline.
     fn receive(&mut self, most: usize) -> bool {
-        if self.ended || (self.rest.is_empty() && !self.play.end) {
+        let ends = self.play.end && (self.shut || !self.play.polite);
+        if self.ended || (self.rest.is_empty() && !ends) {
             return false;
         }
         let due = self.due.unwrap_or_else(|| {
@@ -267,8 +277,7 @@ impl<S: Session> Player<'_, S> {
         if self.piece == 0 {
             self.due = None;
         }
-        self.ended =
-            self.play.end && later.is_empty() && (now.is_empty() || self.play.end_with_last);
+        self.ended = ends && later.is_empty() && (now.is_empty() || self.play.end_with_last);
         true
     }
 

@@ -222,7 +222,7 @@ fn what_the_client_sends_the_server_takes_in_every_room() {
             for end_with_last in [false, true] {
                 // What a server says instead of its end is nobody's.
                 for said in [&b""[..], b"welcome"] {
-                    let given = Play { rooms, end_with_last, ..Play::of(said) };
+                    let given = Play { rooms, end_with_last, polite: true, ..Play::of(said) };
                     let played = send(schema, file, &given);
                     assert_eq!(played.end, End::Finished);
                     let head: &[u8] =
@@ -264,6 +264,13 @@ fn a_server_that_never_ends_has_not_accepted() {
     for message in [Message::Text(b"a text"), Message::File(name("mine"))] {
         let played = send(Schema::Sized, message, &Play { end: false, ..Play::of(b"x") });
         assert_eq!(played.end, End::Aborted(Reason::Idle));
+    }
+    // Nor has one that ended before it had the last byte.
+    for message in [Message::Text(b"a text"), Message::File(name("mine"))] {
+        let played = send(Schema::Close, message, &Play::of(b""));
+        assert_eq!(played.end, End::Aborted(Reason::NoAnswer));
+        let whole = 3 + if matches!(message, Message::Text(_)) { 6 } else { 298 };
+        assert_eq!(played.output.len(), whole - 1);
     }
     for stop in [Stop::Reset, Stop::FileShort, Stop::TimedOut] {
         let given = Play { stop: Some((13, stop)), ..Play::of(b"") };

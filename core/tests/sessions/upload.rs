@@ -189,6 +189,7 @@ fn the_client_tells_a_file_as_stored_when_that_is_proven() {
                     cuts: &cuts,
                     rooms,
                     end_with_last,
+                    polite: true,
                     ..Play::of(b"OKOK")
                 };
                 let played = ask(&given);
@@ -209,7 +210,7 @@ fn the_client_tells_a_file_as_stored_when_that_is_proven() {
 fn a_name_that_is_wrong_here_is_told_and_the_next_asked_for() {
     let long = [b'n'; 256];
     let more: &[&[u8]] = &[b"absent", &long, b"", b"empty"];
-    let given = Play { line: Some(b"a/b"), more, ..Play::of(b"OK") };
+    let given = Play { line: Some(b"a/b"), more, polite: true, ..Play::of(b"OK") };
     let played = ask(&given);
     assert_eq!((played.end, &played.output[..]), (End::Finished, &b"\x01\x05\0empty\x02\0"[..]));
     let told = [
@@ -260,6 +261,10 @@ fn an_answer_that_is_none_is_a_failure_and_proves_nothing() {
             assert_eq!(played.told, ["opened mine of 300"]);
         }
     }
+    // Its end comes before ours: that says nothing of the file.
+    let played = ask(&Play { line: Some(b"mine"), ..Play::of(b"OK") });
+    assert_eq!(played.end, End::Aborted(Reason::NoAnswer));
+    assert_eq!(played.told, ["opened mine of 300"]);
     // It takes the body, and never says that it has it.
     let played = ask(&Play { line: Some(b"mine"), end: false, ..Play::of(b"OK") });
     assert_eq!(played.end, End::Aborted(Reason::Idle));
@@ -276,7 +281,8 @@ fn an_answer_that_is_none_is_a_failure_and_proves_nothing() {
 #[test]
 fn what_the_client_sends_the_server_stores() {
     let more: &[&[u8]] = &[b"empty"];
-    let sent = ask(&Play { line: Some(b"mine"), more, rooms: &[0, 7], ..Play::of(b"OKOK") });
+    let sent =
+        ask(&Play { line: Some(b"mine"), more, rooms: &[0, 7], polite: true, ..Play::of(b"OKOK") });
     for cuts in [vec![], vec![1], vec![10, 300]] {
         let (played, store) = serve(&Play { cuts: &cuts, ..Play::of(&sent.output) });
         assert_eq!((played.end, played.text().as_str()), (End::Finished, "OKOK"));
