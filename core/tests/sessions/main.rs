@@ -1,7 +1,9 @@
 //! Every session, cut everywhere, in rooms of every size, watched by `Checked`.
 
 mod any;
+mod any_files;
 mod clients;
+mod moody;
 mod play;
 mod services;
 mod tagged;

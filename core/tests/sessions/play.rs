@@ -137,6 +137,7 @@ pub(crate) fn play<S: Session, St: Store>(session: S, store: &mut St, play: &Pla
         pieces: 0,
         now: 0,
         output: Vec::new(),
+        stored: 0,
         writes: Vec::new(),
     };
     let mut file = None;
@@ -168,6 +169,8 @@ struct Player<'p, S: Session> {
     pieces: usize,
     now: u64,
     output: Vec<u8>,
+    /// Bytes that the store has taken.
+    stored: u64,
     writes: Vec<usize>,
 }
 
@@ -348,14 +351,20 @@ impl<S: Session> Player<'_, S> {
                 return self.conversation.stopped(Stop::Ended);
             }
         }
-        if let Some((0, stop)) = self.play.stop {
-            return self.conversation.stopped(stop);
+        let mut most = self.held.len().min(left);
+        if let Some((after, stop)) = self.play.stop {
+            let until_then = after.saturating_sub(self.stored) as usize;
+            if until_then == 0 {
+                return self.conversation.stopped(stop);
+            }
+            most = most.min(until_then);
         }
         let Some(OpenFile::Writing(file)) = file else {
             panic!("a session receives into what it has created");
         };
-        match store.write(file, &self.held[..self.held.len().min(left)]) {
+        match store.write(file, &self.held[..most]) {
             Ok(len) => {
+                self.stored += len as u64;
                 self.held.drain(..len);
                 self.conversation.moved(len as u64, self.instant(), &mut self.host);
             }

@@ -36,7 +36,7 @@ fn serve(schema: Schema, given: &Play<'_>) -> (Played, Option<Vec<u8>>) {
     assert!(played.output.is_empty());
     let created = played.told.first().and_then(|told| drawn(told));
     let body = created.and_then(|created| store.get(FileName::new(created.as_bytes()).unwrap()));
-    assert_eq!(body.is_some(), store.len() > 0);
+    assert_eq!(body.is_none(), store.is_empty());
     let body = body.map(<[u8]>::to_vec);
     (played, body)
 }

@@ -158,6 +158,20 @@ fn a_silence_ends_the_conversation_as_its_stage_has_it() {
     }
 }
 
+#[test]
+fn a_body_that_stops_is_an_abort_and_leaves_nothing() {
+    let input = [A, b"\x02\x05newer", B, b"\x02\x04more"].concat();
+    for stop in [Stop::Reset, Stop::TimedOut, Stop::Store(Refusal::Full)] {
+        for after in 0..9 {
+            let (played, store) = serve(&Play { stop: Some((after, stop)), ..Play::of(&input) });
+            let moved = if after < 5 { after } else { after - 5 };
+            assert_eq!(played.end, End::Aborted(Reason::Cut { moved, stop }));
+            let expected = if after < 5 { &b"older"[..] } else { b"newer" };
+            assert_eq!((store.get(name("a")), store.len()), (Some(expected), 1));
+        }
+    }
+}
+
 /// The client's files: `mine` and `empty`.
 fn mine() -> Files {
     let mut store = Files::new();
