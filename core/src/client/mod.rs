@@ -5,5 +5,6 @@
 pub mod echo;
 pub mod file;
 pub mod hello;
+mod look;
 pub mod typed;
 pub mod upload;

@@ -1,6 +1,6 @@
 //! typed's client: sends one message, and waits for the end that says that it was accepted.
 
-use crate::client::upload::SOON;
+use crate::client::look::Look;
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::frame::{FrameError, HeadBytes, Tagged};
@@ -39,9 +39,10 @@ enum State {
     Body {
         len: u64,
     },
-    /// The server's end accepts nothing if it comes before that byte: this is the last look.
+    /// The server's end accepts nothing if it comes before that byte.
     Looking {
         len: u64,
+        look: Look,
     },
     Last {
         len: u64,
@@ -132,14 +133,13 @@ impl session::Session for Session<'_> {
                 if let Some(next) = self.send(io, len.saturating_sub(1)) {
                     return next;
                 }
-                self.state = State::Looking { len };
-                // Whatever it says is no answer.
-                io.take(io.input().len());
-                Next::Wait(Phase::Inside, Some(io.now() + SOON))
+                self.state = State::Looking { len, look: Look::default() };
+                self.step(io)
             }
-            State::Looking { .. } if io.ended() => Next::Abort(Reason::NoAnswer),
-            State::Looking { len } => {
-                io.take(io.input().len());
+            State::Looking { len, ref mut look } => {
+                if let Some(next) = look.next(io) {
+                    return next;
+                }
                 self.state = State::Last { len };
                 self.step(io)
             }

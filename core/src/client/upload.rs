@@ -2,8 +2,7 @@
 //!
 //! A file is told as [`Event::Stored`] only when the server has proven it: by the next `OK`, or by its end after ours.
 
-use core::time::Duration;
-
+use crate::client::look::Look;
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::frame::Tagged;
@@ -46,8 +45,8 @@ enum State {
     Sending {
         len: u64,
     },
-    /// The server's end is no proof if it comes before ours: this is the last look. `true`: the look was arranged.
-    Looking(bool),
+    /// The server's end is no proof if it comes before ours.
+    Looking(Look),
     Ending,
 }
 
@@ -136,9 +135,6 @@ impl Default for Session {
     }
 }
 
-/// A deadline that has passed when the driver has looked whether anything has come.
-pub(super) const SOON: Duration = Duration::from_micros(1);
-
 impl session::Session for Session {
     const HOLD: usize = ANSWER;
     const ROOM: usize = Tagged::HEAD_MAX + LINE;
@@ -149,7 +145,7 @@ impl session::Session for Session {
             State::Naming => match io.answer() {
                 Some(Answer::Line(Some(line))) => self.named(io, line),
                 Some(Answer::Line(None)) => {
-                    self.state = State::Looking(false);
+                    self.state = State::Looking(Look::default());
                     Next::Progress
                 }
                 Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
@@ -197,12 +193,10 @@ impl session::Session for Session {
                 Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
                 _ => Next::Abort(Reason::Failed),
             },
-            State::Looking(_) if io.ended() => Next::Abort(Reason::NoAnswer),
-            State::Looking(false) => {
-                self.state = State::Looking(true);
-                Next::Wait(Phase::Inside, Some(io.now() + SOON))
-            }
-            State::Looking(true) => {
+            State::Looking(ref mut look) => {
+                if let Some(next) = look.next(io) {
+                    return next;
+                }
                 io.shutdown();
                 self.state = State::Ending;
                 Next::Progress

@@ -219,6 +219,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             jobs::Result::Received(received) => {
                 let mut host = LinkHost { link: &self.link, observer };
                 self.conversation.moved(received.len, cx.now, &mut host);
+                // A deadline that had passed has had its last read: it stands, unless that brought something.
+                self.due &= received.len == 0;
                 match received.halt {
                     Halt::Turn => self.readable = true,
                     // What has come since was told by an event.
@@ -247,12 +249,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         for _ in 0..TURNS {
             match self.turn(key, cx, observer) {
                 Turn::More => {}
+                // While another thread works for it, time is not the peer's.
+                Turn::Park if self.job => return true,
                 Turn::Park if self.due => {
                     self.due = false;
                     self.conversation.expire(cx.now, &cx.limits, !self.pending.is_empty());
                 }
-                // While another thread works for it, time is not the peer's.
-                Turn::Park if self.job => return true,
                 Turn::Park => {
                     let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
                     cx.timers.arrange(key, &mut self.timer, deadline);

@@ -123,7 +123,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.held.len());
         let held: Vec<u8> = self.held.drain(..most).collect();
         // An event that comes from now on may tell of more than the other thread has seen.
-        (self.due, self.readable) = (false, false);
+        self.readable = false;
         let (mut store, ended) = (cx.store.clone(), self.ended);
         let lent = Lent { file: self.file.take(), stream: self.stream.take() };
         self.start(key, cx, lent, move |lent| {
