@@ -8,11 +8,13 @@
 //! [`transports::all`].
 
 pub mod matrix;
+pub mod mounts;
 pub mod network;
 pub mod programs;
 pub mod samples;
 pub mod scenarios;
 pub mod transports;
+pub mod uploads;
 pub mod world;
 
 /// The README's program, compiled and run.
