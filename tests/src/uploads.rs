@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +23,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 pub struct FileServer {
     served: Served,
     log: tempfile::NamedTempFile,
+    /// Its descriptors before anybody has come.
+    descriptors: usize,
 }
 
 impl FileServer {
@@ -33,9 +36,11 @@ impl FileServer {
     /// The same, where `wrapper` is a command that ends with the program.
     pub fn wrapped(mut wrapper: Command, dir: &Path, options: &[&str]) -> Self {
         let log = tempfile::NamedTempFile::new().expect("a log can be made");
-        wrapper.args(["serve", "-v", "upload=0", "typed=0", "file=0", "--dir"]).arg(dir);
+        wrapper.args(["serve", "upload=0", "typed=0", "file=0", "--dir"]).arg(dir);
         wrapper.args(options).stderr(log.reopen().expect("the log is there"));
-        Self { served: Served::start(wrapper, 3), log }
+        let mut server = Self { served: Served::start(wrapper, 3), log, descriptors: 0 };
+        server.descriptors = server.descriptors();
+        server
     }
 
     /// The port of a service.
@@ -63,8 +68,18 @@ impl FileServer {
         self.served.child.id()
     }
 
-    /// How many descriptors it has open.
-    pub fn descriptors(&self) -> usize {
+    /// Waits until it has no more descriptors open than at its start, and no fewer.
+    #[track_caller]
+    pub fn wait_for_rest(&self) {
+        let begun = Instant::now();
+        while self.descriptors() != self.descriptors {
+            let (now, then) = (self.descriptors(), self.descriptors);
+            assert!(begun.elapsed() < TIMEOUT, "{now} descriptors, and {then} at the start");
+            std::thread::yield_now();
+        }
+    }
+
+    fn descriptors(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.pid());
         std::fs::read_dir(folder).expect("the server is alive").count()
     }
@@ -78,7 +93,13 @@ impl FileServer {
         kib.expect("a number") << 10
     }
 
-    /// What it has logged.
+    /// Waits until it has logged `text`: another thread of its writes the log.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        until(text, || self.log().contains(text));
+    }
+
+    /// What it has logged, so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log.path()).expect("the log is there")).into()
     }
@@ -285,4 +306,14 @@ pub fn until(what: &str, is_so: impl Fn() -> bool) {
 pub fn lock(file: &File) {
     let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
     rustix::fs::flock(file, lock).expect("nobody has it");
+}
+
+/// Tells the threads of a scope that it is over when it is dropped, so that a panic does not leave them going for ever.
+#[derive(Debug)]
+pub struct Until<'a>(pub &'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -2,6 +2,11 @@
 //!
 //! Each test runs the program, talks to it over plain sockets, and looks into its folder.
 
+mod gone;
 mod killed;
+mod leftovers;
 mod mounted;
 mod refused;
+mod sizes;
+mod stopped;
+mod swapped;

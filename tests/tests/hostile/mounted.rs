@@ -19,7 +19,6 @@ fn a_full_disk_is_an_err_or_an_abort_and_costs_no_older_file() {
     let (server, dir) = (&mounted.server, mounted.dir());
     let old = content("old", 1, 200_000);
     assert_eq!(server.store("old", &old), Reply::End);
-    let descriptors = server.descriptors();
 
     // Known at the length: no byte of the body is waited for.
     let mut stream = server.upload();
@@ -57,7 +56,7 @@ fn a_full_disk_is_an_err_or_an_abort_and_costs_no_older_file() {
     }
     assert!(expected.len() < 4, "eight files of 300 KB do not fit into 800 KB");
     expected.sort();
-    until("all descriptors back", || server.descriptors() == descriptors);
+    server.wait_for_rest();
     assert_eq!(names(&dir), expected);
     for name in &expected {
         assert_eq!(version(name, &std::fs::read(dir.join(name)).unwrap()), 1);
@@ -69,7 +68,7 @@ fn a_full_disk_is_an_err_or_an_abort_and_costs_no_older_file() {
         assert_eq!(server.store("old", b"new"), Reply::Err("no room left".into()));
     }
     assert!(server.fetch("old").unwrap() == old);
-    until("all descriptors back", || server.descriptors() == descriptors);
+    server.wait_for_rest();
     assert_eq!(temporaries(&dir), [""; 0]);
 
     std::fs::remove_file(dir.join("filler")).unwrap();
@@ -83,7 +82,6 @@ fn the_last_bytes_of_a_disk_go_while_a_file_is_on_its_way() {
     let Some(mounted) = Mounted::start("size=1m", &[]) else { return };
     let (server, dir) = (&mounted.server, mounted.dir());
     assert_eq!(server.store("old", b"older"), Reply::End);
-    let descriptors = server.descriptors();
     let mut stream = server.upload();
     assert_eq!(stream.name("old"), Reply::Ok);
     stream.send(&head(100_000)).unwrap();
@@ -96,7 +94,7 @@ fn the_last_bytes_of_a_disk_go_while_a_file_is_on_its_way() {
     fill(&mounted);
     let sent = stream.send(&[2; 50_000]);
     assert_eq!(sent.map_or(Reply::Reset, |()| stream.end()), Reply::Reset);
-    until("all descriptors back", || server.descriptors() == descriptors);
+    server.wait_for_rest();
     assert_eq!(names(&dir), ["filler", "old"]);
     assert_eq!(std::fs::read(dir.join("old")).unwrap(), b"older");
 }
@@ -105,12 +103,11 @@ fn the_last_bytes_of_a_disk_go_while_a_file_is_on_its_way() {
 fn without_inodes_there_is_no_room_either() {
     let Some(mounted) = Mounted::start("size=1m,nr_inodes=12", &[]) else { return };
     let (server, dir) = (&mounted.server, mounted.dir());
-    let descriptors = server.descriptors();
     let stored = (0..12).take_while(|at| server.store(&format!("f{at}"), b"x") == Reply::End);
     let stored = stored.count();
     assert!((2..12).contains(&stored), "{stored}");
     assert_eq!(server.store("f0", b"y"), Reply::Err("no room left".into()));
-    until("all descriptors back", || server.descriptors() == descriptors);
+    server.wait_for_rest();
     assert_eq!(names(&dir).len(), stored);
     std::fs::remove_file(dir.join("f1")).unwrap();
     assert_eq!(server.store("f0", b"y"), Reply::End);
@@ -122,18 +119,17 @@ fn a_disk_that_turns_read_only_refuses_serves_and_stores_again() {
     let Some(mounted) = Mounted::start("size=1m", &[]) else { return };
     let (server, dir) = (&mounted.server, mounted.dir());
     assert_eq!(server.store("a", b"first"), Reply::End);
-    let descriptors = server.descriptors();
     let remounted = mounted.remount("ro");
     assert!(remounted.status.success(), "{remounted:?}");
     for name in ["a", "b"] {
         assert_eq!(server.store(name, b"second"), Reply::Err("permission denied".into()));
     }
     assert_eq!(server.fetch("a").unwrap(), b"first");
-    assert!(server.log().contains("Read-only file system"), "{}", server.log());
+    server.wait_for_log("Read-only file system");
     let remounted = mounted.remount("rw");
     assert!(remounted.status.success(), "{remounted:?}");
     assert_eq!(server.store("a", b"second"), Reply::End);
     assert_eq!(server.fetch("a").unwrap(), b"second");
-    until("all descriptors back", || server.descriptors() == descriptors);
+    server.wait_for_rest();
     assert_eq!(names(&dir), ["a"]);
 }

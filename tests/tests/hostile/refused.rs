@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anywire_tests::programs::program;
-use anywire_tests::uploads::{FileServer, Reply, head, names, temporaries, until};
+use anywire_tests::uploads::{FileServer, Reply, head, names, temporaries};
 
 /// A server that is nobody, and a folder that is nobody's, in one that everybody may look into. Root would be let in
 /// everywhere.
@@ -39,7 +39,6 @@ fn a_folder_that_may_not_be_written_refuses_until_it_may() {
     let (server, dir) = as_nobody();
     let files = dir.path().join("files");
     assert_eq!(server.store("a", b"first"), Reply::End);
-    let descriptors = server.descriptors();
     // One is on its way, and will be whole when its name cannot be had.
     let mut midway = server.upload();
     assert_eq!(midway.name("a"), Reply::Ok);
@@ -51,7 +50,7 @@ fn a_folder_that_may_not_be_written_refuses_until_it_may() {
     midway.send(b"ond").unwrap();
     assert_eq!(midway.end(), Reply::Reset);
     assert_eq!(server.fetch("a").unwrap(), b"first");
-    until("all descriptors back", || server.descriptors() == descriptors);
+    server.wait_for_rest();
 
     permit(&files, 0o755);
     assert_eq!(server.store("a", b"second"), Reply::End);
@@ -81,7 +80,6 @@ fn a_folder_that_is_removed_is_an_err_and_no_crash() {
     let files = dir.path().join("files");
     let server = FileServer::start(&files, &[]);
     assert_eq!(server.store("a", b"first"), Reply::End);
-    let descriptors = server.descriptors();
     let mut midway = server.upload();
     assert_eq!(midway.name("a"), Reply::Ok);
     fs::remove_dir_all(&files).unwrap();
@@ -91,7 +89,7 @@ fn a_folder_that_is_removed_is_an_err_and_no_crash() {
         assert_eq!(server.store("a", b"second"), Reply::Err("the store failed".into()));
         assert!(server.fetch("a").is_err());
     }
-    until("all descriptors back", || server.descriptors() == descriptors);
+    server.wait_for_rest();
     assert_eq!(names(dir.path()), [""; 0]);
 }
 
