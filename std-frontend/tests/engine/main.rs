@@ -1,5 +1,6 @@
 //! The poll engine against plain sockets: the rules that only a real kernel can show.
 
+mod failures;
 mod life;
 mod sessions;
 mod stores;
