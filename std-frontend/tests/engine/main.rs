@@ -3,6 +3,7 @@
 mod failures;
 mod life;
 mod sessions;
+mod stopping;
 mod stores;
 
 use std::io::{ErrorKind, Read, Write};
