@@ -3,45 +3,69 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anywire_tests::uploads::{FileServer, Reply, Until, content, fetch, names, version};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 const DURATION: Duration = Duration::from_secs(2);
 
 const SECRET: &[u8] = b"nobody may read this";
 
-/// Puts something else under `name`, whatever is there: a file of version 0, a link to a file outside, one to a file that is not
-/// there, one to a folder outside, a folder, nothing.
-fn swap(dir: &Path, outside: &Path, turn: usize) {
-    let name = dir.join("name");
-    let gone = fs::remove_file(&name).or_else(|_| fs::remove_dir(&name));
-    if let Err(error) = gone {
-        // An upload comes between, and makes a file of a folder that is just removed.
-        let known = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::IsADirectory];
-        assert!(known.contains(&error.kind()), "{error}");
-    }
-    // Here too an upload may have been faster.
-    let _ = match turn % 6 {
-        0 => {
-            let whole = dir.parent().unwrap().join("whole");
-            fs::write(&whole, content("name", 0, 5000)).unwrap();
-            fs::rename(whole, name)
+/// What changes places with a file under the name.
+#[derive(Clone, Copy)]
+enum Other {
+    LinkToFile,
+    LinkToNothing,
+    LinkToFolder,
+    Folder,
+}
+
+const OTHERS: [Other; 4] =
+    [Other::LinkToFile, Other::LinkToNothing, Other::LinkToFolder, Other::Folder];
+
+/// The two places, the second one outside the server's folder.
+struct Places {
+    name: PathBuf,
+    spare: PathBuf,
+    outside: PathBuf,
+}
+
+impl Places {
+    fn clear(&self) {
+        for path in [&self.name, &self.spare] {
+            let gone = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+            // An upload comes between, and is at home here.
+            let kind = gone.map_err(|error| error.kind());
+            let fine = [Ok(()), Err(ErrorKind::NotFound), Err(ErrorKind::NotADirectory)];
+            assert!(fine.contains(&kind), "{kind:?}");
         }
-        1 => std::os::unix::fs::symlink(outside.join("secret"), name),
-        2 => std::os::unix::fs::symlink(outside.join("new"), name),
-        3 => std::os::unix::fs::symlink(outside, name),
-        4 => fs::create_dir(name),
-        _ => Ok(()),
-    };
+    }
+
+    /// Nothing for a moment, then a file of version 0, which changes places with the other many times: a system call each.
+    fn swap(&self, other: Other, times: usize) {
+        self.clear();
+        fs::write(&self.spare, content("name", 0, 5000)).unwrap();
+        fs::rename(&self.spare, &self.name).unwrap();
+        match other {
+            Other::LinkToFile => symlink(self.outside.join("secret"), &self.spare),
+            Other::LinkToNothing => symlink(self.outside.join("new"), &self.spare),
+            Other::LinkToFolder => symlink(&self.outside, &self.spare),
+            Other::Folder => fs::create_dir(&self.spare),
+        }
+        .unwrap();
+        for _ in 0..times {
+            renameat_with(CWD, &self.spare, CWD, &self.name, RenameFlags::EXCHANGE).unwrap();
+        }
+    }
 }
 
 /// How often each came out.
 #[derive(Default)]
 struct Counts {
-    swaps: AtomicUsize,
     stored: AtomicUsize,
     refused: AtomicUsize,
     aborted: AtomicUsize,
@@ -60,6 +84,8 @@ fn a_link_that_comes_while_we_look_leads_nowhere() {
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("secret"), SECRET).unwrap();
     let server = FileServer::start(&dir, &["--no-sync"]);
+    let (name, spare) = (dir.join("name"), base.path().join("spare"));
+    let places = Places { name, spare, outside: outside.clone() };
     let (over, counts) = (AtomicBool::new(false), Counts::default());
     std::thread::scope(|scope| {
         let go_on = || !over.load(Ordering::Relaxed);
@@ -99,13 +125,11 @@ fn a_link_that_comes_while_we_look_leads_nowhere() {
             if begun.elapsed() > DURATION {
                 break;
             }
-            swap(&dir, &outside, turn);
-            count(&counts.swaps);
+            places.swap(OTHERS[turn % OTHERS.len()], 500);
         }
     });
-    let Counts { swaps, stored, refused, aborted, sent, not_sent } = counts;
+    let Counts { stored, refused, aborted, sent, not_sent } = counts;
     for (what, count) in [
-        ("swaps", swaps),
         ("stored", stored),
         ("refused", refused),
         ("aborted", aborted),
@@ -117,8 +141,8 @@ fn a_link_that_comes_while_we_look_leads_nowhere() {
     server.wait_for_rest();
     assert_eq!(fs::read(outside.join("secret")).unwrap(), SECRET);
     assert_eq!(names(&outside), ["secret"]);
+    places.clear();
     assert_eq!(names(base.path()), ["files", "outside"]);
-    swap(&dir, &outside, 5);
     assert_eq!(names(&dir), [""; 0]);
     assert_eq!(server.store("name", b"and it goes on"), Reply::End);
 }
