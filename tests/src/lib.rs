@@ -7,6 +7,7 @@
 //! To add a scenario, write a function and a line in its service's table. To add a transport, write its file and a line in
 //! [`transports::all`].
 
+pub mod injected;
 pub mod matrix;
 pub mod mounts;
 pub mod network;

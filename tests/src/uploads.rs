@@ -50,7 +50,7 @@ impl FileServer {
 
     /// A connection to upload.
     pub fn upload(&self) -> Uploader {
-        Uploader(connect(self.port("upload")))
+        Uploader::connect(self.port("upload"))
     }
 
     /// Stores `bytes` as `name`, and has it proven.
@@ -149,6 +149,11 @@ pub enum Reply {
 pub struct Uploader(TcpStream);
 
 impl Uploader {
+    /// A connection to the server at this port.
+    pub fn connect(port: u16) -> Self {
+        Self(connect(port))
+    }
+
     /// Sends a name, and waits for the answer: it proves what was sent before.
     pub fn name(&mut self, name: &str) -> Reply {
         match self.send(&name_frame(name)) {

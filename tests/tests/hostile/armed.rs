@@ -3,20 +3,10 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use anywire_tests::programs::program;
+use anywire_tests::injected;
 use anywire_tests::uploads::{TIMEOUT, connect, name_frame};
-
-/// strace, beside the server that it becomes, that kills a server as it sets an option of a socket for the `at`th time; `None`: it cannot trace here.
-fn killed_at(at: usize) -> Option<Command> {
-    let mut strace = Command::new("strace");
-    strace.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=setsockopt", "-e"]);
-    strace.arg(format!("inject=setsockopt:signal=KILL:when={at}"));
-    let mut tried = Command::new(strace.get_program());
-    let tried = tried.args(strace.get_args()).arg("true").output();
-    tried.is_ok_and(|tried| tried.status.success()).then_some(strace)
-}
 
 /// Whether a server is there and answers `question`.
 fn answers(port: u16, question: &[u8]) -> bool {
@@ -28,14 +18,12 @@ fn answers(port: u16, question: &[u8]) -> bool {
 fn silent_connection_is_reset(service: &str, question: &[u8]) {
     let mut resets = 0;
     for at in 1.. {
-        let Some(mut strace) = killed_at(at) else {
-            return eprintln!("SKIPPED: strace is missing, or may not trace");
-        };
+        let killed = format!("setsockopt:signal=KILL:when={at}");
+        let Some(mut server) = injected::anywire(&killed) else { return };
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), b"content").unwrap();
-        strace.arg(program("anywire").get_program());
-        strace.args(["serve", "-q", &format!("{service}=0"), "--dir"]).arg(dir.path());
-        let mut child = strace.stdout(Stdio::piped()).spawn().unwrap();
+        server.args(["serve", "-q", &format!("{service}=0"), "--dir"]).arg(dir.path());
+        let mut child = server.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().rsplit_once(':').and_then(|(_, port)| port.parse().ok());

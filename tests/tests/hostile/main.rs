@@ -3,6 +3,7 @@
 //! Each test runs the program, talks to it over plain sockets, and looks into its folder.
 
 mod armed;
+mod calls;
 mod gone;
 mod killed;
 mod leftovers;

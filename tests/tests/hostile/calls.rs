@@ -1,0 +1,109 @@
+//! Each system call that a stored file takes fails in its turn: what was proven is there, what is there is
+//! whole, the older file is there until then, and the next upload passes.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use anywire_tests::injected;
+use anywire_tests::uploads::{Reply, Uploader, content, temporaries, until, version};
+
+/// Names as strace has them; with `?` where an architecture may have only one of several.
+const CALLS: [&str; 9] = [
+    "openat",
+    "?newfstatat,?fstatat64",
+    "?fstat,?fstat64",
+    "fstatfs",
+    "flock",
+    "fsync",
+    "?renameat,?renameat2",
+    "unlinkat",
+    "getrandom",
+];
+
+/// The turns are counted for each thread, and so many store files, or start the server.
+const THREADS: usize = 5;
+
+const NAMES: [&str; 2] = ["small", "large"];
+
+/// Replaces two files over one connection. How many were proven, and how it ended.
+fn replace(port: u16) -> (usize, Reply) {
+    let mut stream = Uploader::connect(port);
+    for (proven, (name, len)) in NAMES.into_iter().zip([500, 300_000]).enumerate() {
+        match stream.name(name) {
+            Reply::Ok => {}
+            // A refusal has an end behind it, which proves too.
+            Reply::Err(why) => return (proven, Reply::Err(why)),
+            other => return (proven.saturating_sub(1), other),
+        }
+        if stream.data(&content(name, 2, len)).is_err() {
+            return (proven, Reply::Reset);
+        }
+    }
+    match stream.end() {
+        Reply::End => (2, Reply::End),
+        other => (1, other),
+    }
+}
+
+fn assert_kept(dir: &Path, proven: usize, what: &str) {
+    for (at, name) in NAMES.into_iter().enumerate() {
+        let found = version(name, &std::fs::read(dir.join(name)).unwrap());
+        assert!(found == 2 || at >= proven, "{what}: {name} was proven");
+    }
+}
+
+/// How many uploads were harmed.
+fn fail_at(calls: &str, turn: usize) -> Option<usize> {
+    let dir = tempfile::tempdir().unwrap();
+    for name in NAMES {
+        std::fs::write(dir.path().join(name), content(name, 1, 1000)).unwrap();
+    }
+    let what = format!("{calls}:error=EIO:when={turn}");
+    let mut server = injected::anywire(&what)?;
+    server.args(["serve", "-q", "upload=0", "--dir"]).arg(dir.path());
+    if calls != "fsync" {
+        server.arg("--no-sync");
+    }
+    let mut child = server.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let Some(port) = line.trim().rsplit_once(':').and_then(|(_, port)| port.parse().ok()) else {
+        // It failed before it listened, and says so.
+        let output = child.wait_with_output().unwrap();
+        assert!(!output.status.success() && !output.stderr.is_empty(), "{what}");
+        return Some(0);
+    };
+    let mut harmed = 0;
+    for _ in 0..THREADS + 3 {
+        let (proven, end) = replace(port);
+        assert_kept(dir.path(), proven, &what);
+        if end != Reply::End {
+            let told = [Reply::Reset, Reply::Err("the store failed".into())];
+            assert!(told.contains(&end), "{what}: {end:?}");
+            harmed += 1;
+        }
+    }
+    assert!(harmed <= THREADS, "{what}: it does not recover");
+    // One that could not be removed is left to the next start.
+    let left = if calls == "unlinkat" { THREADS } else { 0 };
+    until("no temporary file", || temporaries(dir.path()).len() <= left);
+    assert_eq!(child.try_wait().unwrap(), None, "{what}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Some(harmed)
+}
+
+#[test]
+fn each_call_may_fail() {
+    for calls in CALLS {
+        let mut harmed = 0;
+        for turn in 1..=2 {
+            let Some(times) = fail_at(calls, turn) else { return };
+            harmed += times;
+        }
+        // Whether there is room is not worth a refusal when it cannot be known; and a name that cannot be removed is not missed.
+        let harmless = ["fstatfs", "unlinkat"].contains(&calls);
+        assert_eq!(harmed == 0, harmless, "{calls}: {harmed}");
+    }
+}
