@@ -1,9 +1,10 @@
 //! Clients that are gone in the middle.
 
+use std::io::{Read, Write};
 use std::path::Path;
 
 use anywire_tests::uploads::{
-    FileServer, Reply, Uploader, content, head, name_frame, names, version,
+    FileServer, Reply, Uploader, connect, content, head, name_frame, names, version,
 };
 
 const LEN: usize = 3 << 20;
@@ -100,4 +101,23 @@ fn a_body_that_ends_early_is_answered_with_a_reset_and_stores_nothing() {
     }
     server.wait_for_rest();
     assert_whole(dir.path());
+}
+
+#[test]
+fn downloads_that_are_reset_in_the_middle_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = FileServer::start(dir.path(), &["--no-sync"]);
+    let body = content("a", 1, LEN);
+    std::fs::write(dir.path().join("a"), &body).unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..100 {
+        let mut stream = connect(server.port("file"));
+        stream.write_all(b"a\n").unwrap();
+        let len = random.u64(..LEN as u64 - 1);
+        let read = std::io::copy(&mut stream.take(len), &mut std::io::sink());
+        // What is closed with something unread is reset.
+        assert_eq!(read.unwrap(), len);
+    }
+    server.wait_for_rest();
+    assert!(server.fetch("a").unwrap() == body);
 }

@@ -1,6 +1,9 @@
 //! `kill -9` in the middle of 100 uploads: what was proven is there, what is there is whole, and a living sibling on the same
 //! folder is not harmed.
 
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use anywire_tests::uploads::{
-    FileServer, Reply, TIMEOUT, Uploader, content, head, names, temporaries, version,
+    FileServer, Reply, TIMEOUT, Uploader, connect, content, head, names, temporaries, version,
 };
 
 const CLIENTS: u64 = 100;
@@ -154,5 +157,64 @@ impl Neighbours {
         self.slow.send(&self.bytes[200_000..]).unwrap();
         assert_eq!(self.slow.end(), Reply::End);
         assert!(std::fs::read(dir.join("neighbour-slow")).unwrap() == self.bytes);
+    }
+}
+
+/// Sends typed messages, a connection each, until one is not proven.
+fn send_messages(port: u16, client: u64, mut stream: TcpStream, proven: &Sender<u64>) -> Reply {
+    for message in 0.. {
+        let version = client * 1000 + message;
+        let bytes = content("typed", version, 20_000 + 300_000 * (version as usize % 3));
+        let sent = stream.write_all(&[&head(bytes.len()), &bytes[..]].concat());
+        match sent.and_then(|()| stream.shutdown(Shutdown::Write)) {
+            Ok(()) => match stream.read(&mut [0]) {
+                Ok(0) => proven.send(version).unwrap(),
+                Ok(_) => panic!("typed says nothing"),
+                Err(_) => return Reply::Reset,
+            },
+            Err(_) => return Reply::Reset,
+        }
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(next) => stream = next,
+            Err(_) => return Reply::Reset,
+        }
+    }
+    unreachable!("messages have no end")
+}
+
+#[test]
+fn typed_messages_that_were_proven_survive_kill_9_and_what_is_there_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    for messages in [1, 40, 90] {
+        let server = FileServer::start(dir.path(), &[]);
+        assert_eq!(temporaries(dir.path()), [""; 0]);
+        let (proven, proofs) = channel();
+        let port = server.port("typed");
+        let threads: Vec<_> = (0..50)
+            .map(|client| {
+                let (stream, proven) = (connect(port), proven.clone());
+                std::thread::spawn(move || send_messages(port, client, stream, &proven))
+            })
+            .collect();
+        drop(proven);
+        let mut versions: Vec<_> =
+            (0..messages).map(|_| proofs.recv_timeout(TIMEOUT).unwrap()).collect();
+        server.kill();
+        versions.extend(proofs);
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), Reply::Reset);
+        }
+        let files = names(dir.path()).into_iter().filter(|name| !name.starts_with('.'));
+        let found: HashSet<_> = files
+            .map(|name| {
+                assert!(name.len() == 12 && name.ends_with(".bin"), "{name}");
+                let found = version("typed", &std::fs::read(dir.path().join(&name)).unwrap());
+                std::fs::remove_file(dir.path().join(name)).unwrap();
+                found
+            })
+            .collect();
+        for version in versions {
+            assert!(found.contains(&version), "{version} was proven");
+        }
     }
 }
