@@ -1,6 +1,6 @@
 //! Programs whose system calls fail, or kill them, when it hurts: strace does that.
 
-use std::process::Command;
+use std::process::{Child, Command};
 
 use crate::programs::program;
 
@@ -19,4 +19,15 @@ pub fn anywire(injection: &str) -> Option<Command> {
     }
     strace.arg(program("anywire").get_program());
     Some(strace)
+}
+
+/// A process that does not outlive its test.
+#[derive(Debug)]
+pub struct Mortal(pub Child);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

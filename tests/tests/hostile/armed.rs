@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 
-use anywire_tests::injected;
+use anywire_tests::injected::{self, Mortal};
 use anywire_tests::uploads::{TIMEOUT, connect, name_frame};
 
 /// Whether a server is there and answers `question`.
@@ -23,24 +23,21 @@ fn silent_connection_is_reset(service: &str, question: &[u8]) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), b"content").unwrap();
         server.args(["serve", "-q", &format!("{service}=0"), "--dir"]).arg(dir.path());
-        let mut child = server.stdout(Stdio::piped()).spawn().unwrap();
+        let mut server = Mortal(server.stdout(Stdio::piped()).spawn().unwrap());
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         // Without a port it was killed before it listened.
         if let Some(port) = port {
             // It says nothing: what lies unread would make a reset of any end.
             let mut silent = connect(port);
             if answers(port, question) {
-                child.kill().unwrap();
-                child.wait().unwrap();
                 break;
             }
             let end = silent.read(&mut [0]).map_err(|error| error.kind());
             assert_eq!(end, Err(ErrorKind::ConnectionReset), "killed at option {at}");
             resets += 1;
         }
-        child.wait().unwrap();
     }
     assert!(resets > 0, "it was never killed at a connection");
 }

@@ -1,11 +1,11 @@
 //! Each system call that a stored file takes fails in its turn: what was proven is there, what is there is
 //! whole, the older file is there until then, and the next upload passes.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Stdio;
 
-use anywire_tests::injected;
+use anywire_tests::injected::{self, Mortal};
 use anywire_tests::uploads::{Reply, Uploader, content, temporaries, until, version};
 
 /// Names as strace has them; with `?` where an architecture may have only one of several.
@@ -72,13 +72,15 @@ fn fail_at(calls: &str, turn: usize) -> Outcome {
     if calls != "fsync" {
         server.arg("--no-sync");
     }
-    let mut child = server.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let server = server.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut server = Mortal(server.unwrap());
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let Some(port) = line.trim().rsplit_once(':').and_then(|(_, port)| port.parse().ok()) else {
         // It failed before it listened, and says so.
-        let output = child.wait_with_output().unwrap();
-        assert!(!output.status.success() && !output.stderr.is_empty(), "{what}");
+        let mut error = String::new();
+        server.0.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+        assert!(!server.0.wait().unwrap().success() && !error.is_empty(), "{what}");
         return Outcome::NotStarted;
     };
     let mut harmed = 0;
@@ -95,9 +97,7 @@ fn fail_at(calls: &str, turn: usize) -> Outcome {
     // One that could not be removed is left to the next start.
     let left = if calls == "unlinkat" { THREADS } else { 0 };
     until("no temporary file", || temporaries(dir.path()).len() <= left);
-    assert_eq!(child.try_wait().unwrap(), None, "{what}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    assert_eq!(server.0.try_wait().unwrap(), None, "{what}");
     Outcome::Harmed(harmed)
 }
 
