@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::event::Host;
 use crate::instant::Instant;
-use crate::service::About;
+use crate::service::{About, Setting, SettingError};
 
 /// The largest payload of a UDP datagram over IPv4, in bytes: 65,535 less the headers of IP and UDP.
 pub const MAX_DATAGRAM: usize = 65_507;
@@ -17,6 +17,15 @@ pub trait DatagramService {
 
     /// The largest reply, in bytes, that is not the datagram itself: so much scratch is lent.
     const SCRATCH: usize;
+
+    /// What can be set, by name: for command lines. A program of your own sets the service's fields.
+    const SETTINGS: &'static [Setting] = &[];
+
+    /// Sets one of [`SETTINGS`](Self::SETTINGS) to a value that somebody has written.
+    fn set(&mut self, name: &str, value: &'static str) -> Result<(), SettingError> {
+        let _ = (name, value);
+        Err(SettingError::Unknown)
+    }
 
     /// Answers `datagram` with a part of itself, or with what is built in `scratch`, or not at all.
     fn answer<'a>(

@@ -1,5 +1,6 @@
 //! What happened, for whoever wants to log, count or show it, and the host that is told.
 
+use crate::date::Date;
 use crate::request::{Refusal, Stop};
 use crate::session::Reason;
 
@@ -101,6 +102,11 @@ pub trait Host {
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
         let _ = buf;
         false
+    }
+
+    /// What the clock on the wall says; `None`: there is none. `None` by default.
+    fn date(&mut self) -> Option<Date> {
+        None
     }
 
     /// Asks the user for a line of at most `line.len()` bytes and says how many there were; `None`: no

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::date::Date;
 use crate::event::{Event, Host};
 use crate::instant::Instant;
 use crate::request::Answer;
@@ -141,6 +142,11 @@ impl<'a> Exchange<'a> {
     #[must_use]
     pub fn entropy(&mut self, buf: &mut [u8]) -> bool {
         self.host.entropy(buf)
+    }
+
+    /// What the host's clock on the wall says; `None`: it has none. For deadlines there is [`now`](Self::now).
+    pub fn date(&mut self) -> Option<Date> {
+        self.host.date()
     }
 
     /// Bytes taken since this exchange was made.

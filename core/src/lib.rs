@@ -7,6 +7,7 @@ pub mod checked;
 pub mod client;
 pub mod conversation;
 pub mod datagram;
+pub mod date;
 pub mod event;
 pub mod exchange;
 pub mod frame;

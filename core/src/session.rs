@@ -116,6 +116,8 @@ pub enum Reason {
     WrongAnswer,
     /// The host has nothing that cannot be guessed.
     NoEntropy,
+    /// The host has no clock on the wall.
+    NoClock,
     /// Nothing moved for too long, in the middle of something.
     Idle,
     /// A head or a name took too long to arrive.
@@ -245,6 +247,7 @@ impl fmt::Display for Reason {
             Self::Frame(error) => error.fmt(f),
             Self::WrongAnswer => f.write_str("what came is no answer"),
             Self::NoEntropy => f.write_str("the host has no entropy"),
+            Self::NoClock => f.write_str("the host has no clock"),
             Self::NoAnswer => f.write_str("the stream ended without an answer"),
             Self::Idle => f.write_str("nothing moved for too long"),
             Self::HeadTimeout => f.write_str("a head or a name took too long"),

@@ -12,10 +12,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
-from peers import Server, all_of, echoes, lab, sends_then_resets, silent, stalls, udp_server, udp_socket
-from wire import Checks, cuts, expect, payload, same, show
+from peers import (HOLD, Server, all_of, delivered, echoes, exactly, frame, lab, sends_then_resets, silent, stalls,
+                   takes_one_frame, takes_uploads, udp_server, udp_socket)
+from wire import STEP, STRING, Checks, cuts, expect, payload, read_to_end, reset, same, show, smallest, string
 
 SIZES = (0, 1, 55_696, 583_163)
 TEXT = "Test message. This will be echoed"
@@ -26,14 +28,16 @@ class Context:
     def __init__(self, args):
         # The client runs in a folder of its own: the paths in its command must hold from there.
         self.program = [os.path.abspath(t) if os.path.isfile(t) else t for t in shlex.split(args.program)]
-        self.extra, self.host = shlex.split(args.extra), args.host
+        self.extra, self.host, self.frontend = shlex.split(args.extra), args.host, args.frontend
+
+    def command(self, *args):
+        return [*self.program, *map(str, args), *self.extra]
 
     def run(self, *args, stdin=b"", cwd=None, wait=30):
         """Runs the client; its result has `took`, in seconds. Without `cwd`, in an empty folder that must stay so."""
         with tempfile.TemporaryDirectory() as empty:
             began = time.monotonic()
-            done = subprocess.run([*self.program, *map(str, args), *self.extra], input=stdin, capture_output=True,
-                                  cwd=cwd or empty, timeout=wait)
+            done = subprocess.run(self.command(*args), input=stdin, capture_output=True, cwd=cwd or empty, timeout=wait)
             done.took = time.monotonic() - began
             expect(not os.listdir(empty), f"the client left {os.listdir(empty)}")
         return done
@@ -283,6 +287,444 @@ def file_stdout_reset(c):
     expect(payload(100_000).startswith(done.stdout), "stdout has what the server did not send")
 
 
+# --- upload ---
+
+FILES = {"one.bin": payload(1), "none.bin": b"", "some of it.bin": payload(55_696), "grüße.bin": payload(583_163)}
+MUCH = 20_000_000  # more than lies in the buffers of two sockets when nobody reads
+
+
+def upload(c, serve, *names, files=FILES, args=(), **more):
+    """Uploads from a folder with these files, which stays as it is. Returns how it went and what the server heard."""
+    with Server(c, serve) as server, tempfile.TemporaryDirectory() as here:
+        for name, body in files.items():
+            pathlib.Path(here, name).parent.mkdir(exist_ok=True)
+            pathlib.Path(here, name).write_bytes(body)
+        done = c.client("upload", server.port, *names, *args, cwd=here, **more)
+        for name, body in files.items():
+            same(pathlib.Path(here, name).read_bytes(), body, f"our own {name}")
+        left = {str(p.relative_to(here)) for p in pathlib.Path(here).rglob("*") if p.is_file()}
+        expect(left == set(files), f"the client left {left}")
+    return done, server.result()
+
+
+def stored(*names, files=FILES):
+    return "".join(f"{name}: {len(files[name])} bytes stored\n" for name in names)
+
+
+def says_stored(done, *names, files=FILES):
+    """Just these are reported, in this order; what else there is to say may stand between."""
+    said = [line for line in done.stdout.decode().splitlines(True) if "stored" in line]
+    expect(said == stored(*names, files=files).splitlines(True), f"stdout {show(done.stdout, 200)}, "
+           f"expected as stored {list(names)}")
+
+
+def heard_of(*names, files=FILES):
+    return [(STRING, name.encode(), smallest(len(files[name])), files[name]) for name in names]
+
+
+def heard_same(heard, want):
+    short = [[(h[1], h[2], None if h[3] is None else len(h[3])) for h in one] for one in heard]
+    expect(heard == want, f"the server heard, by connection, {show(short, 300)}, or other bytes")
+
+
+@checks("upload-lab-server")
+def upload_lab(c):
+    with tempfile.TemporaryDirectory() as into, tempfile.TemporaryDirectory() as here, \
+            lab(c, "upload_server.py", into) as port:
+        for name, body in FILES.items():
+            pathlib.Path(here, name).write_bytes(body)
+            succeeds(c.client("upload", port, name, cwd=here), stored(name), False)
+            same(pathlib.Path(into, name).read_bytes(), body, name)
+            os.unlink(pathlib.Path(into, name))
+        succeeds(c.client("upload", port, *FILES, cwd=here), stored(*FILES), False)
+        for name, body in FILES.items():
+            same(pathlib.Path(into, name).read_bytes(), body, name)
+
+
+@checks("upload-over-one-connection")
+def upload_one(c):
+    done, heard = upload(c, takes_uploads(), *FILES)
+    succeeds(done, stored(*FILES), False)
+    heard_same(heard, [heard_of(*FILES)])
+
+
+@checks("upload-smallest-tag-that-fits")
+def upload_tags(c):
+    sizes = (0, 1, 255, 256, 65_535, 65_536, (1 << 24) - 1, 1 << 24)
+    files = {f"{size}.bin": payload(size) for size in sizes}
+    done, heard = upload(c, takes_uploads(), *files, files=files)
+    succeeds(done, stored(*files, files=files), False)
+    heard_same(heard, [heard_of(*files, files=files)])
+    expect([tag for _, _, tag, _ in heard[0]] == [2, 2, 2, 3, 3, 4, 4, 5], "other tags")
+
+
+@checks("upload-names-from-stdin")
+def upload_stdin(c):
+    for names in (("one.bin",), ("none.bin", "some of it.bin", "grüße.bin")):
+        done, heard = upload(c, takes_uploads(), stdin="".join(f"{name}\n" for name in names).encode())
+        expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+        # Whether a prompt is shown when no terminal is there is left open, and so are the connections.
+        said = [line for line in done.stdout.decode().splitlines(True) if line.endswith("stored\n")]
+        expect(len(said) == len(names) and all(s.endswith(stored(n)) for s, n in zip(said, names)),
+               f"stdout {show(done.stdout, 200)}")
+        heard_same([[h for one in heard for h in one]], [heard_of(*names)])
+
+
+@checks("upload-of-a-path-sends-the-name")
+def upload_path(c):
+    files = {"folder/deep.bin": b"deep"}
+    done, heard = upload(c, takes_uploads(), "folder/deep.bin", files=files)
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    # Which of the two is reported is left open.
+    expect(done.stdout in (b"folder/deep.bin: 4 bytes stored\n", b"deep.bin: 4 bytes stored\n"), f"{show(done.stdout)}")
+    heard_same(heard, [[(STRING, b"deep.bin", 2, b"deep")]])
+
+
+def answers_in_pieces(answer, pause):
+    def serve(s):
+        while frame(s):
+            for byte in cuts(answer, "bytes"):
+                s.sendall(byte)
+                time.sleep(pause)
+            if not answer.startswith(b"OK") or not frame(s):
+                return
+    return serve
+
+
+@checks("upload-ok-in-single-bytes")
+def upload_ok_pieces(c):
+    done, _ = upload(c, answers_in_pieces(b"OK", 0.05), "one.bin", "some of it.bin")
+    succeeds(done, stored("one.bin", "some of it.bin"), False)
+
+
+@checks("upload-slower-than-the-timeout-but-steady")
+def upload_steady(c):
+    def answer(name):
+        time.sleep(0.5)
+        return b"OK"
+    done, _ = upload(c, takes_uploads(answer), *FILES, args=("--timeout", 1))
+    succeeds(done, stored(*FILES), False)
+
+
+# --- upload: what is refused ---
+
+@checks("upload-err-goes-on-with-the-next")
+def upload_err(c):
+    refuse = {b"none.bin": b"ERR we have none of these\n"}
+    done, heard = upload(c, takes_uploads(lambda name: refuse.get(name, b"OK")), *FILES)
+    fails(done)
+    expect(b"we have none of these" in done.stderr + done.stdout, f"the reason is not shown: {show(done.stderr, 200)}")
+    # An end in good order behind the ERR: what came before it is stored.
+    says_stored(done, "one.bin", "some of it.bin", "grüße.bin")
+    heard_same(heard, [[*heard_of("one.bin"), (STRING, b"none.bin", None, refuse[b"none.bin"])],
+                       heard_of("some of it.bin", "grüße.bin")])
+
+
+@checks("upload-err-for-all")
+def upload_err_all(c):
+    done, heard = upload(c, takes_uploads(lambda name: b"ERR not " + name + b"\n"), *FILES)
+    fails(done)
+    says_stored(done)
+    for name in FILES:
+        expect(f"not {name}".encode() in done.stderr + done.stdout, f"no reason is shown: {show(done.stderr, 200)}")
+    expect([[h[1].decode() for h in one] for one in heard] == [[name] for name in FILES], f"the server heard {heard}")
+
+
+@checks("upload-err-in-single-bytes")
+def upload_err_pieces(c):
+    done, _ = upload(c, answers_in_pieces(b"ERR a reason in pieces\n", 0.02), "one.bin")
+    fails(done)
+    says_stored(done)
+    expect(b"a reason in pieces" in done.stderr + done.stdout, f"the reason is not shown: {show(done.stderr, 200)}")
+
+
+@checks("upload-reason-with-control-characters")
+def upload_err_control(c):
+    done, _ = upload(c, takes_uploads(lambda name: b"ERR red \x1b[31m \x07\n"), "one.bin")
+    fails(done)
+    says_stored(done)
+
+
+# --- upload: what fails ---
+
+def upload_fails(c, serve, *names, proven=(), args=(), within=None, files=FILES):
+    done, heard = upload(c, serve, *names, args=args, files=files)
+    fails(done, within=within)
+    says_stored(done, *proven, files=files)
+    return heard
+
+
+def then_resets(pairs, more=None):
+    """Takes so many pairs, then `more(s)`, then resets."""
+    def serve(s):
+        for _ in range(pairs):
+            frame(s)
+            s.sendall(b"OK")
+            frame(s)
+        if more:
+            more(s)
+        delivered(s)
+        reset(s)
+    return serve
+
+
+def ok_and_some(s):
+    frame(s)
+    s.sendall(b"OK")
+    exactly(s, 1000)
+
+
+checks.add("upload-reset-before-ok", upload_fails, then_resets(0, frame), "one.bin")
+checks.add("upload-reset-in-the-body", upload_fails, then_resets(0, ok_and_some), "grüße.bin")
+checks.add("upload-reset-behind-the-body", upload_fails, then_resets(1), "one.bin")
+checks.add("upload-reset-behind-our-end", upload_fails, then_resets(1, all_of), "some of it.bin")
+checks.add("upload-reset-before-the-next-ok", upload_fails, then_resets(1, frame), "one.bin", "grüße.bin")
+
+
+@checks("upload-reset-in-the-next-body")
+def upload_reset_next(c):
+    upload_fails(c, then_resets(1, ok_and_some), "one.bin", "grüße.bin", proven=("one.bin",))
+
+
+@checks("upload-no-ok-for-the-next")
+def upload_no_next(c):
+    def serve(s):
+        frame(s)
+        s.sendall(b"OK")
+        frame(s)
+        all_of(s)
+        return HOLD
+    upload_fails(c, serve, "one.bin", "none.bin", args=("--timeout", 1), within=3.5)  # no OK: the first is not proven
+    upload_fails(c, serve, "one.bin", args=("--timeout", 1), within=3.5)  # and no end either
+
+
+@checks("upload-stalls-in-the-body")
+def upload_stalls(c):
+    def serve(s):
+        frame(s)
+        s.sendall(b"OK")
+        return HOLD
+    upload_fails(c, serve, "much.bin", files={"much.bin": payload(MUCH)}, args=("--timeout", 1), within=5)
+
+
+def ends_with(answer):
+    def serve(s):
+        frame(s)
+        s.sendall(answer)
+        s.shutdown(socket.SHUT_WR)
+        all_of(s)
+    return serve
+
+
+for what, answer in {"no-answer": b"", "half-an-ok": b"O", "another-answer": b"KO", "err-without-an-end": b"ERR we",
+                     "err-alone": b"ERR"}.items():
+    checks.add(f"upload-server-ends-{what}", upload_fails, ends_with(answer), "some of it.bin")
+
+
+@checks("upload-server-ends-in-the-body")
+def upload_ends_early(c):
+    # Only an end behind our own proves anything.
+    def serve(s):
+        frame(s)
+        s.sendall(b"OK")
+        s.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)
+        all_of(s)
+    upload_fails(c, serve, "much.bin", files={"much.bin": payload(MUCH)})
+
+
+@checks("upload-local-file-is-absent")
+def upload_absent(c):
+    done, heard = upload(c, takes_uploads(), "absent.bin")
+    fails(done)
+    says_stored(done)
+    expect(b"absent.bin" in done.stderr, f"stderr {show(done.stderr, 200)}")
+    expect(not any(heard), f"the server heard {show(heard)}")
+    done, heard = upload(c, takes_uploads(), "one.bin", "absent.bin", "some of it.bin")
+    fails(done)
+    says_stored(done, "one.bin", "some of it.bin")
+    heard_same([[h for one in heard for h in one]], [heard_of("one.bin", "some of it.bin")])
+
+
+@checks("upload-local-folder")
+def upload_folder(c):
+    done, heard = upload(c, takes_uploads(), "folder", files={"folder/deep.bin": b"deep"})
+    fails(done)
+    says_stored(done)
+    expect(not any(heard), f"the server heard {show(heard)}")
+
+
+# --- typed ---
+
+def typed(c, serve, *args, body=None):
+    """Sends, with `body` in the file `body.bin`. Returns how it went and what the server heard."""
+    with Server(c, serve) as server, tempfile.TemporaryDirectory() as here:
+        if body is not None:
+            pathlib.Path(here, "body.bin").write_bytes(body)
+        done = c.client("typed", server.port, *args, cwd=here)
+        expect(os.listdir(here) == ["body.bin"] * (body is not None), f"the client left {os.listdir(here)}")
+    return done, server.result()
+
+
+def accepted(done):
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    expect(done.stdout.strip(), "nothing on stdout about what was sent, and that it was accepted")
+
+
+@checks("typed-lab-server")
+def typed_lab(c):
+    for schema in ("sized", "close"):
+        with tempfile.TemporaryDirectory() as into, tempfile.TemporaryDirectory() as here, \
+                lab(c, "typed_server.py", into, schema) as port:
+            accepted(c.client("typed", port, "--string", "Hello, grüße", "--schema", schema))
+            expect(not os.listdir(into), "a STRING was stored")
+            for size in SIZES:
+                pathlib.Path(here, "body.bin").write_bytes(payload(size))
+                for args in (("--file", "body.bin"), ("--random", size)):
+                    accepted(c.client("typed", port, *args, "--schema", schema, cwd=here))
+                    [found] = pathlib.Path(into).iterdir()
+                    body = found.read_bytes()
+                    found.unlink()
+                    expect(len(body) == size and (args[0] == "--random" or body == payload(size)),
+                           f"{args} with {schema} stored {len(body)} bytes, or other ones")
+
+
+@checks("typed-string")
+def typed_string(c):
+    for text in ("Hello", "", "two words", "grüße ✓", "n" * 255, "n" * 4096):
+        done, heard = typed(c, takes_one_frame, "--string", text)
+        accepted(done)
+        expect(heard == [((STRING, text.encode()), b"")], f"the server heard {show(heard)}")
+        done, heard = typed(c, all_of, "--string", text, "--schema", "close")
+        accepted(done)
+        expect(heard == [string(text)], f"with schema close the server heard {show(heard)}")
+
+
+@checks("typed-string-over-4096")
+def typed_string_long(c):
+    for schema in ("sized", "close"):
+        done, heard = typed(c, all_of, "--string", "n" * 4097, "--schema", schema)
+        fails(done, 2 if done.returncode == 2 else 1)  # wrong usage, or a failure: left open
+        expect(not any(heard), f"the server heard {show(heard)}")
+
+
+@checks("typed-smallest-tag-that-fits")
+def typed_tags(c):
+    for size, tag in ((0, 2), (1, 2), (255, 2), (256, 3), (65_535, 3), (65_536, 4), ((1 << 24) - 1, 4), (1 << 24, 5)):
+        done, heard = typed(c, takes_one_frame, "--file", "body.bin", body=payload(size))
+        accepted(done)
+        expect(heard == [((tag, payload(size)), b"")], f"{size} bytes: the server heard {show(heard)}")
+        done, heard = typed(c, takes_one_frame, "--random", size)
+        accepted(done)
+        (got, body), rest = heard[0]
+        expect(got == tag and len(body) == size and not rest, f"{size} at random: the server heard {show(heard)}")
+
+
+@checks("typed-random-is-random")
+def typed_random(c):
+    bodies = {typed(c, takes_one_frame, "--random", 1000)[1][0][0][1] for _ in range(3)}
+    expect(len(bodies) == 3, "the same again")
+    expect(all(len(set(body)) > 200 for body in bodies), "of few values")
+
+
+@checks("typed-close-to-the-end")
+def typed_close(c):
+    for size in SIZES:
+        done, heard = typed(c, all_of, "--file", "body.bin", "--schema", "close", body=payload(size))
+        accepted(done)
+        expect(heard == [b"\2" + payload(size)], f"{size} bytes: the server heard {show(heard)}")
+        done, heard = typed(c, all_of, "--random", size, "--schema", "close")
+        accepted(done)
+        expect(heard[0][:1] == b"\2" and len(heard[0]) == size + 1, f"{size} at random: the server heard {show(heard)}")
+
+
+def typed_fails(c, serve, *args, body=None):
+    done, heard = typed(c, serve, *args, body=body)
+    fails(done)
+    return heard
+
+
+def sends_body(c, serve, *args):
+    typed_fails(c, serve, *args, body=payload(1000))
+
+
+def takes_all_then_resets(s):
+    all_of(s)
+    reset(s)
+
+
+def takes_frame_then_resets(s):
+    frame(s)
+    reset(s)
+
+
+for schema in ("sized", "close"):
+    serve = takes_frame_then_resets if schema == "sized" else takes_all_then_resets
+    for what, args in {"string": ("--string", "some text"), "random": ("--random", 1000),
+                       "file": ("--file", "body.bin")}.items():
+        checks.add(f"typed-{schema}-{what}-reset-behind-it", sends_body, serve, *args, "--schema", schema)
+
+
+@checks("typed-reset-in-the-body")
+def typed_reset_in(c):
+    def serve(s):
+        exactly(s, 1000)
+        reset(s)
+    for schema in ("sized", "close"):
+        typed_fails(c, serve, "--file", "body.bin", "--schema", schema, body=payload(583_163))
+
+
+@checks("typed-server-ends-in-the-body")
+def typed_ends_early(c):
+    # Whoever ends before all was sent cannot have taken all.
+    def serve(s):
+        exactly(s, 1)
+        s.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)
+        all_of(s)
+    for schema in ("sized", "close"):
+        typed_fails(c, serve, "--file", "body.bin", "--schema", schema, body=payload(MUCH))
+
+
+@checks("typed-local-file-is-absent")
+def typed_absent(c):
+    heard = typed_fails(c, all_of, "--file", "absent.bin")
+    expect(not any(heard), f"the server heard {show(heard)}")
+
+
+@checks("typed-close-killed-in-the-body")
+def typed_killed(c):
+    # A body to the end of the stream: a dying client must not end it.
+    begun, killed = threading.Event(), threading.Event()
+
+    def serve(s):
+        exactly(s, 1)
+        begun.set()
+        killed.wait(STEP)
+        s.settimeout(2)
+        try:
+            return read_to_end(s)[1]
+        except TimeoutError:
+            return "silence"
+    with Server(c, serve) as server, tempfile.TemporaryDirectory() as here:
+        pathlib.Path(here, "body.bin").write_bytes(payload(MUCH))
+        command = c.command("client", "typed", "--file", "body.bin", "--schema", "close", "--host", c.host,
+                            "--port", server.port)
+        client = subprocess.Popen(command, cwd=here, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        try:
+            expect(begun.wait(STEP), "nothing comes")
+            time.sleep(0.2)  # nobody reads, so it is in the middle
+        finally:
+            client.kill()
+            client.wait()
+            killed.set()
+        # A stack of its own dies with its program, and then nobody is there to send anything.
+        expected = "silence" if c.frontend == "smoltcp" else "RST"
+        expect(server.result() == [expected],
+               f"the stream of a killed client ends with {server.heard}, expected {expected}")
+
+
 # --- connect ---
 
 def connect_echo(c, data):
@@ -316,7 +758,8 @@ checks.add("connect-send-bytes", connect_send, r"tab\t \xff\x00\x7A", b"tab\t \x
 
 # --- what fails ---
 
-CLIENTS = {"echo": ("some text",), "hello": ("some text",), "file": ("name", "-o", "out.bin")}
+CLIENTS = {"echo": ("some text",), "hello": ("some text",), "file": ("name", "-o", "out.bin"), "upload": (__file__,),
+           "typed": ("--string", "some text")}
 
 
 def each(c, port, service, **more):
@@ -360,7 +803,11 @@ def wrong_usage(c, *args):
 for what, args in {"no-such-client": ("client", "nosuch"), "no-such-option": ("client", "echo", "--nosuch"),
                    "no-such-command": ("nosuch",), "port-no-number": ("client", "echo", "--port", "many"),
                    "connect-alone": ("connect",), "connect-without-port": ("connect", "127.0.0.1"),
-                   "timeout-no-number": ("client", "hello", "x", "--timeout", "soon")}.items():
+                   "timeout-no-number": ("client", "hello", "x", "--timeout", "soon"),
+                   "upload-no-such-option": ("client", "upload", "--nosuch", "x"),
+                   "typed-no-such-schema": ("client", "typed", "--string", "x", "--schema", "nosuch"),
+                   "typed-random-no-number": ("client", "typed", "--random", "many"),
+                   "typed-two-at-once": ("client", "typed", "--string", "x", "--random", "3")}.items():
     checks.add(f"usage-{what}", wrong_usage, *args)
 
 
@@ -371,6 +818,7 @@ def main():
     parser.add_argument("--host", default="127.0.0.1", help="where the servers here listen")
     parser.add_argument("--only", help="run the checks whose name contains this (* and ? allowed)")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--frontend", choices=("std", "smoltcp"), default="std")
     args = parser.parse_args()
     if args.list:
         print(*(name for name, *_ in checks.chosen(args.only)), sep="\n")

@@ -12,7 +12,7 @@ import termios
 import threading
 import time
 
-from wire import STEP, expect, payload, reset
+from wire import STEP, WIDTH, expect, payload, reset
 
 LAB = pathlib.Path(__file__).resolve().parent / "lab"
 HOLD = object()  # what a `serve` returns whose connection stays open until the check is done
@@ -98,6 +98,49 @@ def sends_then_resets(data):
         delivered(s)
         reset(s)
     return serve
+
+
+def exactly(s, size):
+    """So many bytes, or fewer if the stream ends before."""
+    parts = []
+    while size and (part := s.recv(min(size, 65536))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def frame(s):
+    """One frame of schema `sized`: its tag and its body; None at the end."""
+    tag = exactly(s, 1)
+    if not tag:
+        return None
+    size = int.from_bytes(exactly(s, WIDTH[tag[0]]), "little")
+    body = exactly(s, size)
+    return tag[0], body if len(body) == size else None
+
+
+def takes_uploads(answer=lambda name: b"OK"):
+    """An upload server in good order; `answer` may refuse a name. It has heard names, tags and bodies."""
+    def serve(s):
+        heard = []
+        while named := frame(s):
+            reply = answer(named[1])
+            s.sendall(reply)
+            if reply != b"OK":
+                heard.append((*named, None, reply))
+                s.shutdown(socket.SHUT_WR)
+                all_of(s)
+                break
+            heard.append((*named, *(frame(s) or (None, None))))
+        return heard
+    return serve
+
+
+def takes_one_frame(s):
+    """A typed server in good order, for both schemas' STRING and for `sized`."""
+    heard = frame(s)
+    s.shutdown(socket.SHUT_WR)
+    return heard, all_of(s)
 
 
 def silent(s):

@@ -6,16 +6,23 @@
     reference.py client ... | connect ...      as the contract's table
 """
 
+import contextlib
+import io
 import os
+import random
 import re
+import select
 import socket
 import stat
+import string
 import struct
 import sys
 import threading
 import time
 
 BUGS = set()
+WIDTH = {1: 2, 2: 1, 3: 2, 4: 3, 5: 4, 6: 8}
+MAX_FILE = 4 << 30
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?$", re.S)
 
 
@@ -136,6 +143,185 @@ def serve_file(s, folder):
     finish(s)
 
 
+class Broken(OSError):
+    pass
+
+
+class Input:
+    """What a peer sends, in frames."""
+
+    def __init__(self, s):
+        self.s, self.left = s, b""
+
+    def some(self, most):
+        """What one receive returns; nothing at the end."""
+        data = self.left or self.s.recv(65536)
+        self.left = data[most:]
+        return data[:most]
+
+    def exactly(self, n):
+        data = b""
+        while len(data) < n:
+            more = self.some(n - len(data))
+            if not more or "one-receive" in BUGS and len(data + more) < n:
+                raise Broken(f"ended after {len(data)} of {n} bytes")
+            data += more
+        return data
+
+    def head(self, schema="sized"):
+        """A tag and a length (no length: to the end), or None at the end."""
+        if "forgets-what-is-left" in BUGS:
+            self.left = b""
+        tag = self.some(1)
+        if not tag:
+            return None
+        tag = tag[0]
+        self.s.settimeout(60 if "no-head-timeout" in BUGS else 10)
+        if schema == "close" and tag != 1 and "close-is-sized" not in BUGS:
+            if tag != 2:
+                raise Broken(f"tag {tag}, allowed are 1 and 2")
+            return tag, None
+        if tag not in WIDTH:
+            raise Broken(f"tag {tag}, allowed are 1 to 6")
+        length = int.from_bytes(self.exactly(WIDTH[tag]), "big" if "big-endian" in BUGS else "little")
+        if tag == 1 and length > 4096 and "long-string" not in BUGS:
+            raise Broken(f"a STRING of {length} bytes, allowed are 4096")
+        if tag != 1 and length > MAX_FILE - ("max-file-is-too-much" in BUGS) and "no-max-file" not in BUGS:
+            raise Broken(f"{length} bytes, allowed are {MAX_FILE}")
+        return tag, length & 0xffff_ffff if "length-of-32-bits" in BUGS else length
+
+    def body(self, length, f):
+        """Copies so many bytes, or all to the end, into a file."""
+        self.s.settimeout(0.1 if "silence-is-end" in BUGS and length is None else 60)
+        got = 0
+        while length is None or got < length:
+            try:
+                data = self.some(65536 if length is None else min(65536, length - got))
+            except ConnectionResetError:
+                if "reset-is-end" in BUGS:
+                    return
+                raise
+            except TimeoutError:
+                if "silence-is-end" in BUGS:
+                    return
+                raise
+            if not data:
+                if length is None or "short-is-whole" in BUGS:
+                    return
+                raise Broken(f"ended after {got} of {length} bytes")
+            f.write(data)
+            got += len(data)
+
+
+@contextlib.contextmanager
+def temporary(folder, name=""):
+    """A file to be linked or renamed, and gone afterwards in any case. A client can ask for no name of this kind."""
+    path = os.path.join(folder, b"." + os.urandom(8).hex().encode() + b".part")
+    if "one-temporary" in BUGS and name:
+        path = os.path.join(folder, b"." + os.fsencode(name))
+    if "overwrites" in BUGS and name:
+        path = os.path.join(folder, os.fsencode(name))
+    try:
+        with open(path, "wb") as f:
+            yield f
+    finally:
+        with contextlib.suppress(OSError):
+            "leaves-temporaries" in BUGS or "overwrites" in BUGS or os.unlink(path)
+
+
+def name_for_upload(folder, raw):
+    if not allowed(raw) and "any-name" not in BUGS:
+        raise OSError("this name is not allowed")
+    path = os.path.join(folder, raw)
+    if "replaces-links" not in BUGS and os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError("there is something of that name that is no regular file")
+    return path
+
+
+def store(f, path):
+    f.flush()
+    if "first-wins" in BUGS and os.path.exists(path):
+        return
+    if "stores-late" in BUGS:
+        os.link(f.name, f.name + b".late")
+        threading.Timer(0.2, os.replace, (f.name + b".late", path)).start()
+        return
+    os.replace(f.name, path)
+
+
+def serve_upload(s, folder):
+    came = Input(s)
+    while head := came.head():
+        if head[0] != 1:
+            if "data-first" in BUGS:
+                came.body(head[1], io.BytesIO())
+                continue
+            raise Broken("DATA before a name")
+        raw = came.exactly(head[1])
+        try:
+            path = name_for_upload(folder, raw)
+        except (OSError, ValueError) as e:
+            if "err-then-reset" in BUGS:
+                s.sendall(f"ERR {e}\n".encode())
+                time.sleep(0.05)
+                return abort(s)
+            s.sendall(b"ERR\n" if "no-reason" in BUGS else f"ERR {e}\n".encode())
+            return finish(s)
+        with temporary(folder, raw) as f:
+            if "ok-in-two" in BUGS:
+                s.sendall(b"O")
+                time.sleep(0.02)
+                s.sendall(b"K")
+            else:
+                s.sendall(b"OK\n" if "ok-newline" in BUGS else b"OK")
+            s.settimeout(60)
+            head = came.head()
+            while head and head[0] == 1 and "second-name" in BUGS:
+                came.exactly(head[1])
+                head = came.head()
+            if not head and "end-after-ok" in BUGS:
+                break
+            if not head or head[0] == 1:
+                raise Broken("no DATA behind the name")
+            try:
+                came.body(head[1], f)
+            except OSError:
+                if "keeps-short" in BUGS:
+                    store(f, path)
+                raise
+            store(f, path)
+        s.settimeout(60)
+    finish(s)
+
+
+def serve_typed(s, folder, schema):
+    came = Input(s)
+    if head := came.head(schema):
+        tag, length = head
+        if tag == 1:
+            text = came.exactly(length)
+            if "text" in BUGS:
+                text.decode()
+        else:
+            with temporary(folder) as f:
+                came.body(length, f)
+                f.flush()
+                if "empty-is-nothing" in BUGS and not f.tell():
+                    return finish(s)
+                while True:
+                    name = "".join(random.choices(string.ascii_letters + string.digits, k=7 + ("seven" not in BUGS)))
+                    name = "everyone.bin" if "one-name" in BUGS else name + ".bin"
+                    try:
+                        os.link(f.name, os.path.join(folder, os.fsencode(name)))
+                        break
+                    except FileExistsError:
+                        if "one-name" in BUGS:
+                            break
+    elif "nothing-is-wrong" in BUGS:
+        raise Broken("no message")
+    finish(s)
+
+
 def listen(name, serve, *args):
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
 
@@ -143,7 +329,9 @@ def listen(name, serve, *args):
         try:
             s.settimeout(60)
             serve(s, *args)
-        except OSError:
+        except (OSError, ValueError):
+            if "fin-on-broken" in BUGS:
+                return finish(s)
             abort(s)
 
     def loop():
@@ -162,7 +350,11 @@ def serve(folder):
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("127.0.0.1", listen("echo", serve_echo)))
     listen("hello", serve_hello)
-    listen("file", serve_file, os.fsencode(folder))
+    folder = os.fsencode(folder)
+    listen("file", serve_file, folder)
+    listen("upload", serve_upload, folder)
+    listen("typed", serve_typed, folder, "sized")
+    listen("typed-close", serve_typed, folder, "close")
     print("ready", flush=True)
     while True:
         data, peer = udp.recvfrom(65536)
@@ -256,6 +448,127 @@ def client_hello(host, port, timeout, rest):
     say("Server says:", reply.decode(errors="replace"))
 
 
+def frame_head(tag, length):
+    return bytes([tag]) + length.to_bytes(WIDTH[tag], "little")
+
+
+def frame_of(length):
+    smallest = next(tag for tag in (2, 3, 4, 5, 6) if length < 1 << 8 * WIDTH[tag])
+    return frame_head(5 if "always-tag-5" in BUGS else smallest, length)
+
+
+def send_body(s, f):
+    """All of the file; a server that ends meanwhile has not taken it."""
+    while data := f.read(65536):
+        if "blind" not in BUGS and select.select([s], [], [], 0)[0] and not s.recv(1, socket.MSG_PEEK):
+            raise OSError("the server ended in the middle")
+        s.sendall(data)
+
+
+def complain(*text):
+    print(*text, file=sys.stderr)
+    return True
+
+
+class Upload:
+    """Files over one connection, each reported when the server's next word proves it."""
+
+    def __init__(self, *where):
+        self.where, self.s, self.waiting = where, None, None
+
+    def proven(self):
+        if self.waiting:
+            say(self.waiting)
+        self.waiting = None
+
+    def reply(self):
+        """OK, or all that comes to the end."""
+        got = self.s.recv(4096)
+        while "one-receive" not in BUGS and got and got != b"OK" and (more := self.s.recv(4096)):
+            got += more
+        return got
+
+    def one(self, path):
+        """Whether it was refused."""
+        with open(path, "rb") as f:
+            size = os.fstat(f.fileno()).st_size
+            if not self.s:
+                self.s = dial(*self.where)
+            name = os.fsencode(path if "sends-path" in BUGS else os.path.basename(path))
+            self.s.sendall(frame_head(1, len(name)) + name)
+            reply = self.reply()
+            if reply.startswith(b"ERR ") and reply.endswith(b"\n"):
+                self.proven()
+                self.s.close()
+                self.s = None
+                return complain(f"{path}: {reply[4:].decode(errors='replace')}")
+            if reply != b"OK":
+                raise OSError(f"the server answers with {reply!r}")
+            self.proven()
+            self.s.sendall(frame_of(size))
+            send_body(self.s, f)
+            self.waiting = f"{path}: {size} bytes stored"
+        if "reports-what-is-sent" in BUGS:
+            self.proven()
+        if "one-each" in BUGS:
+            self.end()
+        return False
+
+    def end(self):
+        if self.s:
+            if "blind" not in BUGS and select.select([self.s], [], [], 0)[0]:
+                self.s.recv(1)
+                raise OSError("the server ended before we did")
+            self.s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError) if "reset-is-end" in BUGS else contextlib.nullcontext():
+                if self.s.recv(1):
+                    raise OSError("more than was asked for")
+            self.proven()
+            self.s = None
+
+
+def client_upload(host, port, timeout, rest):
+    upload, wrong = Upload(host, port, timeout), False
+    for path in rest or (line.rstrip("\n") for line in sys.stdin):
+        if not os.path.isfile(path):
+            wrong = complain(f"{path}: no such file")
+        elif upload.one(path):
+            wrong = True
+            if "stops-at-err" in BUGS:
+                break
+    upload.end()
+    return 1 if wrong else 0
+
+
+def client_typed(host, port, timeout, found):
+    schema = found.get("schema", "sized")
+    if schema not in ("sized", "close") or len(found.keys() & {"string", "random", "file"}) != 1:
+        raise Usage("--string, --random or --file, and --schema sized or close")
+    text = os.fsencode(found.get("string", ""))
+    if len(text) > 4096:
+        raise Usage("a STRING has at most 4096 bytes")
+    if "random" in found:
+        f = io.BytesIO(os.urandom(int(found["random"])))
+        size = len(f.getbuffer())
+    elif "file" in found:
+        f = open(found["file"], "rb")
+        size = os.fstat(f.fileno()).st_size
+    else:
+        f, size = io.BytesIO(text), len(text)
+    s = dial(host, port, timeout)
+    to_the_end = schema == "close" and "string" not in found
+    if to_the_end and "dies-with-an-end" not in BUGS:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.sendall(frame_head(1, size) if "string" in found else b"\2" if to_the_end else frame_of(size))
+    send_body(s, f)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+    s.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(ConnectionResetError) if "reset-is-end" in BUGS else contextlib.nullcontext():
+        if s.recv(1):
+            raise OSError("more than was asked for")
+    say(f"{size} bytes sent, accepted")
+
+
 def client_file(host, port, timeout, rest, out):
     name = rest[0] if rest else sys.stdin.readline().rstrip("\n")
     s = dial(host, port, timeout)
@@ -303,7 +616,8 @@ def run_client(args):
             raise Usage("connect HOST PORT")
         return connect(rest[0], int(rest[1]), float(found.get("timeout", 5)), found.get("send"))
     service = args[1] if len(args) > 1 else None
-    own = {"echo": {"--udp": False}, "hello": {}, "file": {"-o": True}}
+    own = {"echo": {"--udp": False}, "hello": {}, "file": {"-o": True}, "upload": {},
+           "typed": dict.fromkeys(("--string", "--random", "--file", "--schema"), True)}
     if service not in own:
         raise Usage(f"no client {service}")
     rest, found = options(args[2:], common | own[service])
@@ -312,6 +626,10 @@ def run_client(args):
         client_echo(*where, rest, "udp" in found)
     elif service == "hello":
         client_hello(*where, rest)
+    elif service == "upload":
+        return client_upload(*where, rest)
+    elif service == "typed":
+        client_typed(*where, found)
     else:
         client_file(*where, rest, found.get("o"))
 
@@ -325,7 +643,7 @@ def main():
         if args[:1] == ["serve"]:
             serve(args[1])
         elif args[:1] and args[0] in ("client", "connect"):
-            run_client(args)
+            return run_client(args) or 0
         else:
             raise Usage("serve, client or connect")
     except (Usage, ValueError) as e:

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Checks running echo, hello and file servers against the contract, from outside, with plain blocking sockets.
+"""Checks running echo, hello, file, upload and typed servers against the contract, from outside, with plain blocking
+sockets.
 
 Python 3.11's standard library only. One line per check; exit status 1 if any failed.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import subprocess
@@ -12,10 +14,12 @@ import sys
 import tempfile
 
 from target import SIZES, Context, checks, content
-from wire import expect, same
+from wire import expect, payload, same
 
 LAB = pathlib.Path(__file__).resolve().parent / "lab"
-STD_ONLY = {"echo-udp-1473", "echo-udp-9000", "echo-udp-65507", "file-slow-reader-of-100-MB"}
+STD_ONLY = {"echo-udp-1473", "echo-udp-9000", "echo-udp-65507", "file-slow-reader-of-100-MB",
+            "upload-16777216-bytes-tag-5"}
+OPTIONAL = ("upload", "typed-close", "typed")  # those without a port are left out
 
 
 # --- the labs' programs, unchanged ---
@@ -55,11 +59,51 @@ def lab_file(c):
         expect(out == f"The size of {name} is {size}\n", f"the client shows {out!r}")
 
 
+@checks("lab-upload")
+def lab_upload(c):
+    with tempfile.TemporaryDirectory() as here:
+        files = [os.path.join(here, f"interop-lab-{size}.bin") for size in SIZES.values()]
+        for file, size in zip(files, SIZES.values()):
+            pathlib.Path(file).write_bytes(payload(size, 3))
+        with c.leaves(*map(os.path.basename, files)):
+            out = lab(c, "upload_client.py", c.upload_port, *files)
+            for file, size in zip(files, SIZES.values()):
+                same(c.read(os.path.basename(file)), payload(size, 3), file)
+        expect(out == "OK\n" * len(files), f"the client shows {out!r}")
+        out = lab(c, "upload_client.py", c.upload_port, os.path.join(here, ".."))
+        expect(out.startswith("ERR ") and out.endswith("\n"), f"the client shows {out!r}")
+
+
+@checks("lab-typed")
+def lab_typed(c):
+    with c.stores():
+        out = lab(c, "typed_client.py", c.typed_port, text="STRING\nHello, grüße\n")
+        expect("Sent 14 bytes\n" in out, f"the client shows {out!r}")
+    for kind, size in (("DATA_1B", 0), ("DATA_1B", 255), ("DATA_2B", 65_535), ("DATA_3B", 583_163), ("DATA_4B", 5)):
+        with tempfile.NamedTemporaryFile() as file:
+            pathlib.Path(file.name).write_bytes(payload(size, 4))
+            with c.stores(payload(size, 4)):
+                out = lab(c, "typed_client.py", c.typed_port, text=f"{kind}\n{file.name}\n")
+            expect(f"Sent {size} bytes\n" in out, f"the client shows {out!r}")
+
+
+@checks("lab-typed-close")
+def lab_typed_close(c):
+    for size in SIZES.values():
+        with tempfile.NamedTemporaryFile() as file:
+            pathlib.Path(file.name).write_bytes(payload(size, 5))
+            with c.stores(payload(size, 5)):
+                out = lab(c, "typed_client.py", c.typed_close_port, text=f"DATA\n{file.name}\n")
+            expect(f"Sent {size} bytes\n" in out, f"the client shows {out!r}")
+
+
 # The rest, each file adding its own to the table, in this order.
 import suite_echo  # noqa: E402, F401
 import suite_hello  # noqa: E402, F401
 import suite_file  # noqa: E402, F401
 import suite_many  # noqa: E402, F401
+import suite_upload  # noqa: E402, F401
+import suite_typed  # noqa: E402, F401
 
 
 def main():
@@ -67,13 +111,23 @@ def main():
     parser.add_argument("--host", default="127.0.0.1")
     for service in ("echo", "hello", "file"):
         parser.add_argument(f"--{service}-port", type=int)
-    parser.add_argument("--dir", help="the folder that the file service serves")
+    for service in OPTIONAL:
+        parser.add_argument(f"--{service}-port", type=int, help=f"without it, no checks of {service}")
+    parser.add_argument("--dir", help="the folder that file, upload and typed share")
     parser.add_argument("--only", help="run the checks whose name contains this (* and ? allowed)")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--frontend", choices=("std", "smoltcp"), default="std")
     args = parser.parse_args()
     if args.frontend == "smoltcp":
         checks.leave_out(STD_ONLY)
+    for service in OPTIONAL:
+        if not args.list and not getattr(args, f"{service}_port".replace("-", "_")):
+            # typed-close is not typed.
+            others = [other for other in OPTIONAL if other != service and service in other]
+            bare = {name: functools.reduce(lambda text, other: text.replace(other, ""), others, name)
+                    for name, *_ in checks.all}
+            checks.leave_out({name for name in bare if service in bare[name]})
+            print(f"not checked without a port: {service}", file=sys.stderr)
     if args.list:
         print(*(name for name, *_ in checks.chosen(args.only)), sep="\n")
         return 0

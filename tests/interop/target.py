@@ -1,7 +1,10 @@
 """The servers under test, the files put there for the checks, and the table that all checks are in."""
 
+import contextlib
 import os
+import re
 import shutil
+import time
 
 from wire import Checks, dial, exchange, expect, payload, same
 
@@ -11,11 +14,13 @@ checks = Checks()
 
 
 class Context:
-    """The servers under test, and the folder that the file service serves."""
+    """The servers under test, and the folder that file, upload and typed share."""
 
     def __init__(self, args):
         self.host, self.folder, self.frontend = args.host, os.fsencode(args.dir), args.frontend
         self.echo_port, self.hello_port, self.file_port = args.echo_port, args.hello_port, args.file_port
+        self.upload_port, self.typed_port = args.upload_port, args.typed_port
+        self.typed_close_port = args.typed_close_port
         self.ours = []
 
     def echo(self, **sizes):
@@ -26,6 +31,12 @@ class Context:
 
     def file(self, **sizes):
         return dial(self.host, self.file_port, **sizes)
+
+    def upload(self, **sizes):
+        return dial(self.host, self.upload_port, **sizes)
+
+    def typed(self, schema="sized", **sizes):
+        return dial(self.host, self.typed_port if schema == "sized" else self.typed_close_port, **sizes)
 
     def path(self, name):
         """Where a name lies in the folder; removed at the end unless it was there before."""
@@ -49,6 +60,56 @@ class Context:
             f.seek(size - 16)
             f.write(b"the very end.\n\0\xff")
         return path
+
+    def listing(self):
+        return set(os.listdir(self.folder))
+
+    @contextlib.contextmanager
+    def leaves(self, *names):
+        """What is done here leaves nothing new in the folder but these, temporary files neither."""
+        before = self.listing() | {os.path.basename(self.path(name)) for name in names}
+        with self.adopts(before):
+            yield
+        self.settles(before)
+
+    @contextlib.contextmanager
+    def adopts(self, before):
+        """If this fails, what it left is removed at the end."""
+        try:
+            yield
+        except BaseException:
+            self.ours += [os.path.join(self.folder, name) for name in self.listing() - before]
+            raise
+
+    def settles(self, names):
+        """Only these names lie in the folder, at the latest after a moment: what an abort removes may take that."""
+        until = time.monotonic() + 2
+        while (left := self.listing() - names) and time.monotonic() < until:
+            time.sleep(0.01)
+        self.ours += [os.path.join(self.folder, name) for name in left]
+        expect(not left, f"left in the folder: {sorted(left)[:5]}")
+
+    def drawn(self, before):
+        """The bodies that lie under names of the typed service's making, and were not there before."""
+        names = [name for name in self.listing() - before if re.fullmatch(rb"[A-Za-z0-9]{8}\.bin", name)]
+        return {name: self.read(name) for name in names}
+
+    @contextlib.contextmanager
+    def stores(self, *bodies):
+        """What is done here leaves these bodies in new files that typed has named, at once, and nothing else."""
+        before = self.listing()
+        with self.adopts(before):
+            yield
+        found = self.drawn(before)
+        self.ours += [os.path.join(self.folder, name) for name in found]
+        sizes, want = sorted(map(len, found.values())), sorted(map(len, bodies))
+        expect(sorted(found.values()) == sorted(bodies), f"stored files of {sizes[:9]} bytes, expected {want[:9]}, "
+               f"or other bytes; new: {sorted(self.listing() - before)[:5]}")
+        self.settles(before | set(found))
+
+    def read(self, name):
+        with open(os.path.join(self.folder, os.fsencode(name)), "rb") as f:
+            return f.read()
 
     def clean(self):
         for path in reversed(self.ours):

@@ -1,4 +1,4 @@
-"""What suite.py, clients.py and selftest.py share: sockets with time limits, cuts, and the table of checks."""
+"""What suite.py, clients.py and selftest.py share: sockets with time limits, cuts, frames, and the table of checks."""
 
 import fnmatch
 import os
@@ -8,12 +8,15 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import traceback
 
-STEP = 10.0  # seconds any single socket operation may take
+STEP = float(os.environ.get("INTEROP_STEP", 10))  # seconds any single socket operation may take
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHECK = 60  # seconds a whole check may take
+STRING, DATA = 1, (2, 3, 4, 5, 6)  # the tags of schema `sized`
+WIDTH = {1: 2, 2: 1, 3: 2, 4: 3, 5: 4, 6: 8}  # bytes of the length behind each tag
 
 
 class Failed(Exception):
@@ -55,6 +58,27 @@ def cuts(data, how, seed=7):
         pieces.append(data[at:at + n])
         at += n
     return pieces
+
+
+def head(tag, length):
+    """The tag and the length that a frame begins with."""
+    return bytes([tag]) + length.to_bytes(WIDTH[tag], "little")
+
+
+def smallest(length):
+    """The smallest DATA tag that fits."""
+    return next(tag for tag in DATA if length < 1 << 8 * WIDTH[tag])
+
+
+def string(text):
+    """A STRING, also one longer than a receiver may take."""
+    text = text if isinstance(text, bytes) else os.fsencode(text)
+    return head(STRING, len(text)) + text
+
+
+def data(body, tag=None):
+    """A DATA of schema `sized`, with the smallest tag that fits unless one is given."""
+    return head(tag or smallest(len(body)), len(body)) + body
 
 
 def dial(host, port, rcvbuf=None, sndbuf=None):
@@ -130,6 +154,23 @@ def exchange(sock, pieces, half_close=True, timeout=50.0):
     rest, end = read_to_end(sock)
     parts.append(rest)
     return b"".join(parts), "RST" if broken else end
+
+
+def at_once(number, work):
+    """`work(0)`, `work(1)`, …, a thread each; fails with what went wrong in any."""
+    wrong = []
+
+    def one(turn):
+        try:
+            work(turn)
+        except Exception as e:
+            wrong.append(f"{turn}: {type(e).__name__ if not isinstance(e, Failed) else ''} {e}")
+    threads = [threading.Thread(target=one, args=(turn,), daemon=True) for turn in range(number)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    expect(not wrong, f"{len(wrong)} of {number}: {'; '.join(wrong)[:400]}")
 
 
 class Checks:

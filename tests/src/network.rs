@@ -10,6 +10,8 @@ use anywire_core::event::End;
 pub struct Setup {
     /// The service's name.
     pub service: &'static str,
+    /// What of the service is set, and to what.
+    pub settings: &'static [(&'static str, &'static str)],
     /// What it puts up with.
     pub limits: Limits,
 }
@@ -66,6 +68,15 @@ pub trait Network {
 
     /// How the next connection ended, as the server tells it, if it does within `limit` of the network's own time.
     fn ended(&mut self, limit: Duration) -> Option<End>;
+
+    /// The bytes of the file `name` in the server's store.
+    fn stored(&mut self, name: &str) -> Option<Vec<u8>>;
+
+    /// Every file that is under a name in the server's store, in order.
+    fn names(&mut self) -> Vec<String>;
+
+    /// How many files are being written, and under no name yet.
+    fn unfinished(&mut self) -> usize;
 
     /// The largest segment on this wire, in bytes.
     fn mss(&self) -> usize {

@@ -1,4 +1,4 @@
-//! The files that the file service has in every transport.
+//! The files that every transport's server has from the start.
 
 use std::path::Path;
 
@@ -6,7 +6,10 @@ use std::path::Path;
 pub const FILES: [(&str, usize); 4] =
     [("empty.bin", 0), ("one.bin", 1), ("photo.jpg", 55_696), ("song.mp3", 583_163)];
 
-/// The longest of them.
+/// What stands beside them under a name, and is no file: links out of the folder and inside it, and a folder.
+pub const NOT_FILES: [&str; 3] = ["outside", "inside", "folder"];
+
+/// The longest of them, and the most that a store of the harness takes in one file.
 pub const LONGEST: usize = 583_163;
 
 /// `len` bytes that do not repeat soon: what is lost, doubled or moved shows.

@@ -171,6 +171,23 @@ impl<'n> World<'n> {
         self.receive_all(stream)
     }
 
+    /// Lets so much of the network's own time pass, or less if something comes on `stream`.
+    pub fn pause(&mut self, stream: Handle, span: Duration) {
+        self.network.wait(stream, Awaited::Read, span);
+    }
+
+    /// The server keeps nothing of what did not become a file.
+    pub fn assert_nothing_unfinished(&mut self) {
+        for _ in 0..300 {
+            if self.network.unfinished() == 0 {
+                return;
+            }
+            // It says that a connection has ended just before it lets go of its file.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{} files are written for ever", self.network.unfinished());
+    }
+
     /// How the next connection ended, as the server tells it. One that was reset before the server saw it is none: wait for a sign of it
     /// before you reset it.
     pub fn ended(&mut self) -> End {

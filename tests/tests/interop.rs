@@ -41,14 +41,21 @@ fn the_std_servers_keep_the_contract() {
     }
     let dir = tempfile::tempdir().unwrap();
     let mut command = program("anywire");
-    command.args(["serve", "-q", "echo=0", "hello=0", "file=0", "--dir"]).arg(dir.path());
-    let served = Served::start(command, 4);
+    let services = ["echo=0", "hello=0", "typed=0", "upload=0", "file=0"];
+    command.args(["serve", "-q"]).args(services).arg("--dir").arg(dir.path());
+    let served = Served::start(command, services.len() + 1);
     let port = |endpoint| served.port(endpoint).to_string();
+    // On the same folder.
+    let mut command = program("anywire");
+    command.args(["serve", "-q", "typed=0", "--schema", "close", "--dir"]).arg(dir.path());
+    let other = Served::start(command, 1);
     let output = Command::new("python3")
         .arg(interop().join("suite.py"))
         .args(["--frontend", "std", "--host", "127.0.0.1"])
         .args(["--echo-port", &port("echo tcp"), "--hello-port", &port("hello tcp")])
-        .args(["--file-port", &port("file tcp"), "--dir"])
+        .args(["--file-port", &port("file tcp"), "--upload-port", &port("upload tcp")])
+        .args(["--typed-port", &port("typed tcp")])
+        .args(["--typed-close-port", &other.port("typed tcp").to_string(), "--dir"])
         .arg(dir.path())
         .output()
         .unwrap();
@@ -90,16 +97,29 @@ fn the_smoltcp_servers_keep_the_contract() {
     }
     let Some(mut shell) = in_tap_shell() else { return };
     let dir = tempfile::tempdir().unwrap();
-    // The server is stopped by the end of the shell that started it: its namespace goes with it.
+    // The server is stopped by the end of the shell that started it: its namespace goes with it. There is one stack at a time on a
+    // device, so the other schema has its turn when the first one is done.
     let script = r#"
         anywire-tap serve -q --dir "$1" >"$1/.listening" &
         server=$!
-        until [ "$(grep -c listening "$1/.listening")" -ge 4 ]; do
+        until [ "$(grep -c listening "$1/.listening")" -ge 6 ]; do
             kill -0 $server || exit 1
         done
-        python3 "$2/suite.py" --frontend smoltcp --host 192.168.69.1 --dir "$1" \
-            --echo-port 9900 --hello-port 65432 --file-port 6565
+        suite() {
+            python3 "$folder/suite.py" --frontend smoltcp --host 192.168.69.1 --dir "$dir" \
+                --echo-port 9900 --hello-port 65432 --file-port 6565 "$@"
+        }
+        dir=$1 folder=$2
+        suite --upload-port 9003 --typed-port 9002
         held=$?
+        kill $server && wait $server || exit 1
+        anywire-tap serve typed -q --schema close --dir "$1" >"$1/.listening" &
+        server=$!
+        until grep -q listening "$1/.listening"; do
+            kill -0 $server || exit 1
+        done
+        suite --typed-close-port 9002 --only typed-close
+        held=$((held + $?))
         kill $server && wait $server && exit $held
     "#;
     let output = shell.args(["sh", "-c", script, "sh"]).arg(dir.path()).arg(interop()).output();
@@ -115,7 +135,7 @@ fn the_smoltcp_clients_keep_the_contract() {
     let output = shell
         .arg("python3")
         .arg(interop().join("clients.py"))
-        .args(["--host", "192.168.69.100", "--program"])
+        .args(["--frontend", "smoltcp", "--host", "192.168.69.100", "--program"])
         .arg(directory().join("anywire-tap"))
         .output();
     assert_held(&output.unwrap());

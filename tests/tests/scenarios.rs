@@ -110,7 +110,8 @@ fn trial(
 }
 
 fn run(scenario: Scenario, transport: Transport, cuts: Cuts) -> Result<(), Failed> {
-    let setup = Setup { service: scenario.service, limits: scenario.limits };
+    let Scenario { service, settings, limits, .. } = scenario;
+    let setup = Setup { service, settings, limits };
     (transport.with)(setup, &mut |network| (scenario.run)(&mut World::new(network, cuts)))?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! typed's client: sends one message, and waits for the end that says that it was accepted.
 
+use crate::client::upload::SOON;
 use crate::event::Event;
 use crate::exchange::Exchange;
-use crate::frame::FrameError;
+use crate::frame::{FrameError, HeadBytes, Tagged};
 use crate::name::FileName;
 use crate::request::{Answer, Request, Stop};
 use crate::schema::{STRING, Schema};
@@ -22,6 +23,8 @@ pub enum Message<'o> {
 pub struct Session<'o> {
     schema: Schema,
     message: Message<'o>,
+    /// Bytes of the body that are out.
+    sent: u64,
     state: State,
 }
 
@@ -32,11 +35,15 @@ enum State {
     Heading {
         len: u64,
     },
-    /// So many bytes of the text have been put.
-    Text {
-        put: usize,
+    /// The body is sent, save for its last byte.
+    Body {
+        len: u64,
     },
-    Sending {
+    /// The server's end accepts nothing if it comes before that byte: this is the last look.
+    Looking {
+        len: u64,
+    },
+    Last {
         len: u64,
     },
     Ending,
@@ -45,11 +52,11 @@ enum State {
 impl<'o> Session<'o> {
     /// A client for one message.
     pub fn new(schema: Schema, message: Message<'o>) -> Self {
-        Self { schema, message, state: State::Start }
+        Self { schema, message, sent: 0, state: State::Start }
     }
 
     /// The head of a message with a body of `len` bytes: as short as can be.
-    fn head(&self, len: u64) -> Result<crate::frame::HeadBytes, FrameError> {
+    fn head(&self, len: u64) -> Result<HeadBytes, FrameError> {
         let table = self.schema.table();
         let row = match self.message {
             Message::Text(_) => Some(&STRING),
@@ -59,16 +66,31 @@ impl<'o> Session<'o> {
         row.and_then(|row| row.head(&table, len)).ok_or(too_long)
     }
 
-    fn end(&mut self, io: &mut Exchange<'_>) -> Next {
-        io.shutdown();
-        self.state = State::Ending;
-        Next::Progress
+    /// Sends the body up to `until`: data by asking, a text as far as there is room. `None`: it is out.
+    fn send(&mut self, io: &mut Exchange<'_>, until: u64) -> Option<Next> {
+        self.sent = match self.message {
+            Message::File(_) => match io.answer() {
+                None if until > self.sent => return Some(Next::Ask),
+                None | Some(Answer::Moved { stop: Stop::Complete, .. }) => until,
+                Some(Answer::Moved { len, stop }) => {
+                    let moved = self.sent.saturating_add(len);
+                    return Some(Next::Abort(Reason::Cut { moved, stop }));
+                }
+                Some(Answer::Refused(why)) => return Some(Next::Abort(Reason::Refused(why))),
+                Some(_) => return Some(Next::Abort(Reason::Failed)),
+            },
+            Message::Text(text) => {
+                let left = text.get(self.sent as usize..until as usize).unwrap_or_default();
+                self.sent + io.put(left) as u64
+            }
+        };
+        (self.sent < until).then_some(Next::Wait(Phase::Inside, None))
     }
 }
 
 impl session::Session for Session<'_> {
     const HOLD: usize = 1;
-    const ROOM: usize = crate::frame::Tagged::HEAD_MAX;
+    const ROOM: usize = Tagged::HEAD_MAX;
     // Of data to the end of the stream, our end says that it is whole.
     const END_PROVES: bool = true;
 
@@ -77,7 +99,7 @@ impl session::Session for Session<'_> {
             State::Start => match self.message {
                 Message::Text(text) => {
                     self.state = State::Heading { len: text.len() as u64 };
-                    Next::Progress
+                    self.step(io)
                 }
                 Message::File(_) => {
                     self.state = State::Opening;
@@ -103,35 +125,32 @@ impl session::Session for Session<'_> {
                 if !io.put_all(&[head.as_bytes()]) {
                     return Next::Wait(Phase::Inside, None);
                 }
-                match self.message {
-                    Message::Text(_) => {
-                        self.state = State::Text { put: 0 };
-                        Next::Progress
-                    }
-                    Message::File(_) => {
-                        self.state = State::Sending { len };
-                        Next::Ask
-                    }
-                }
+                self.state = State::Body { len };
+                Next::Progress
             }
-            State::Text { ref mut put } => {
-                let Message::Text(text) = self.message else {
-                    return Next::Abort(Reason::Failed);
-                };
-                let left = text.get(*put..).unwrap_or_default();
-                let len = io.put(left);
-                *put += len;
-                if len < left.len() {
-                    return Next::Wait(Phase::Inside, None);
+            State::Body { len } => {
+                if let Some(next) = self.send(io, len.saturating_sub(1)) {
+                    return next;
                 }
-                self.end(io)
+                self.state = State::Looking { len };
+                // Whatever it says is no answer.
+                io.take(io.input().len());
+                Next::Wait(Phase::Inside, Some(io.now() + SOON))
             }
-            State::Sending { .. } => match io.answer() {
-                Some(Answer::Moved { stop: Stop::Complete, .. }) => self.end(io),
-                Some(Answer::Moved { len, stop }) => Next::Abort(Reason::Cut { moved: len, stop }),
-                Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
-                _ => Next::Abort(Reason::Failed),
-            },
+            State::Looking { .. } if io.ended() => Next::Abort(Reason::NoAnswer),
+            State::Looking { len } => {
+                io.take(io.input().len());
+                self.state = State::Last { len };
+                self.step(io)
+            }
+            State::Last { len } => {
+                if let Some(next) = self.send(io, len) {
+                    return next;
+                }
+                io.shutdown();
+                self.state = State::Ending;
+                Next::Progress
+            }
             State::Ending => {
                 io.take(io.input().len());
                 if io.ended() { Next::Finish } else { Next::Wait(Phase::Inside, None) }
@@ -142,7 +161,8 @@ impl session::Session for Session<'_> {
     fn request<'a>(&'a self, _held: &'a [u8]) -> Option<Request<'a>> {
         match (self.state, self.message) {
             (State::Opening, Message::File(name)) => Some(Request::Open { name }),
-            (State::Sending { len }, _) => Some(Request::Send { len }),
+            (State::Body { len }, _) => Some(Request::Send { len: len.saturating_sub(1) }),
+            (State::Last { .. }, _) => Some(Request::Send { len: 1 }),
             _ => None,
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! A file is told as [`Event::Stored`] only when the server has proven it: by the next `OK`, or by its end after ours.
 
+use core::time::Duration;
+
 use crate::event::Event;
 use crate::exchange::Exchange;
 use crate::frame::Tagged;
@@ -44,6 +46,8 @@ enum State {
     Sending {
         len: u64,
     },
+    /// The server's end is no proof if it comes before ours: this is the last look. `true`: the look was arranged.
+    Looking(bool),
     Ending,
 }
 
@@ -114,10 +118,6 @@ impl Session {
         }
         let words = words.get(..newline.unwrap_or(words.len())).unwrap_or_default();
         io.observe(Event::Declined { words });
-        self.end(io)
-    }
-
-    fn end(&mut self, io: &mut Exchange<'_>) -> Next {
         io.shutdown();
         self.state = State::Ending;
         Next::Progress
@@ -136,6 +136,9 @@ impl Default for Session {
     }
 }
 
+/// A deadline that has passed when the driver has looked whether anything has come.
+pub(super) const SOON: Duration = Duration::from_micros(1);
+
 impl session::Session for Session {
     const HOLD: usize = ANSWER;
     const ROOM: usize = Tagged::HEAD_MAX + LINE;
@@ -145,7 +148,10 @@ impl session::Session for Session {
             State::Start => self.next_name(),
             State::Naming => match io.answer() {
                 Some(Answer::Line(Some(line))) => self.named(io, line),
-                Some(Answer::Line(None)) => self.end(io),
+                Some(Answer::Line(None)) => {
+                    self.state = State::Looking(false);
+                    Next::Progress
+                }
                 Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
                 _ => Next::Abort(Reason::Failed),
             },
@@ -191,6 +197,16 @@ impl session::Session for Session {
                 Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
                 _ => Next::Abort(Reason::Failed),
             },
+            State::Looking(_) if io.ended() => Next::Abort(Reason::NoAnswer),
+            State::Looking(false) => {
+                self.state = State::Looking(true);
+                Next::Wait(Phase::Inside, Some(io.now() + SOON))
+            }
+            State::Looking(true) => {
+                io.shutdown();
+                self.state = State::Ending;
+                Next::Progress
+            }
             State::Ending => {
                 io.take(io.input().len());
                 if !io.ended() {

@@ -28,9 +28,9 @@ pub struct About {
 pub struct Setting {
     /// Its name: lower-case words with `-` between.
     pub name: &'static str,
-    /// What it can be: `sized|close`, or a word for it, as `BYTES`.
+    /// What it can be: `sized|close`, or a word for it, as `BYTES`. Empty: it is a flag, off unless it is set to `true`.
     pub values: &'static str,
-    /// What it is unless it is set.
+    /// What it is unless it is set; empty for a flag.
     pub default: &'static str,
     /// What it does, in one line.
     pub help: &'static str,

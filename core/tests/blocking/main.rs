@@ -4,6 +4,8 @@ mod bodies;
 mod conversations;
 mod failures;
 mod limits;
+mod long;
+mod stores;
 mod wire;
 
 use anywire_core::blocking::{Buffers, Outcome, converse};
@@ -27,6 +29,8 @@ fn name(name: &'static str) -> FileName<'static> {
 struct User {
     lines: Vec<&'static [u8]>,
     prompts: Vec<String>,
+    /// How often something was drawn: each time something else.
+    draws: u8,
     told: Vec<String>,
 }
 
@@ -37,6 +41,12 @@ impl Host for User {
             Event::Data { bytes } => format!("data {}", bytes.escape_ascii()),
             other => format!("{other:?}"),
         });
+    }
+
+    fn entropy(&mut self, buf: &mut [u8]) -> bool {
+        self.draws += 1;
+        buf.fill(self.draws);
+        true
     }
 
     fn line(&mut self, prompt: &str, line: &mut [u8]) -> Option<usize> {

@@ -3,95 +3,35 @@
 use std::time::Duration;
 
 use anywire_core::client;
+use anywire_core::client::typed::Message;
 use anywire_core::event::End;
 use anywire_core::frame::{Found, Overflow, UntilQuiet, Watch};
 use anywire_core::instant::Instant;
 use anywire_core::name::FileName;
 use anywire_core::request::{Refusal, Stop};
-use anywire_core::service::{echo, file, hello};
+use anywire_core::schema::Schema;
+use anywire_core::service::{StreamService, echo, file, hello, typed, upload};
 use anywire_core::store::{NoStore, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::convert::Infallible;
 
+use super::moody::Moody;
 use super::name;
-use super::play::{Play, Played, REFUSALS, play};
-
-/// A store that does what it likes: each call has a mood, and the moods come round again.
-#[derive(Debug)]
-struct Moody {
-    moods: Vec<u8>,
-    calls: usize,
-    open: isize,
-}
-
-impl Moody {
-    fn mood(&mut self, most: u64) -> Result<u64, Refusal> {
-        let mood = self.moods[self.calls % self.moods.len()];
-        self.calls += 1;
-        match REFUSALS.get(usize::from(mood)) {
-            Some(&refusal) => Err(refusal),
-            None => Ok(u64::from(mood) % (most + 1)),
-        }
-    }
-}
-
-impl Store for Moody {
-    type Reader = ();
-    type Writer = ();
-
-    fn open(&mut self, _: FileName<'_>) -> Result<((), u64), Refusal> {
-        let len = self.mood(200)?;
-        self.open += 1;
-        Ok(((), len))
-    }
-
-    fn create(&mut self, _: FileName<'_>, _: bool) -> Result<(), Refusal> {
-        self.mood(0)?;
-        self.open += 1;
-        Ok(())
-    }
-
-    fn read(&mut self, (): &mut (), buf: &mut [u8]) -> Result<usize, Refusal> {
-        let len = self.mood(buf.len() as u64)? as usize;
-        buf[..len].fill(b'b');
-        Ok(len)
-    }
-
-    fn write(&mut self, (): &mut (), bytes: &[u8]) -> Result<usize, Refusal> {
-        Ok(1 + self.mood(bytes.len() as u64 - 1)? as usize)
-    }
-
-    fn commit(&mut self, (): ()) -> Result<(), Refusal> {
-        self.open -= 1;
-        self.mood(0).map(drop)
-    }
-
-    fn close(&mut self, (): ()) {
-        self.open -= 1;
-    }
-
-    fn abandon(&mut self, (): ()) {
-        self.open -= 1;
-    }
-
-    fn expect(&mut self, (): &mut (), _: u64) -> Result<(), Refusal> {
-        self.mood(0).map(drop)
-    }
-}
+use super::play::{Play, Played, play};
 
 /// What a peer and a driver can do, to be lent as a [`Play`].
 #[derive(Clone, Debug)]
-struct Given {
-    input: Vec<u8>,
-    cuts: Vec<usize>,
-    rooms: Vec<usize>,
-    line: Option<Vec<u8>>,
-    play: Play<'static>,
+pub(crate) struct Given {
+    pub(crate) input: Vec<u8>,
+    pub(crate) cuts: Vec<usize>,
+    pub(crate) rooms: Vec<usize>,
+    pub(crate) line: Option<Vec<u8>>,
+    pub(crate) play: Play<'static>,
 }
 
 impl Given {
-    fn play(&self) -> Play<'_> {
+    pub(crate) fn play(&self) -> Play<'_> {
         Play {
             input: &self.input,
             cuts: &self.cuts,
@@ -118,18 +58,29 @@ fn stop() -> impl Strategy<Value = Option<(u64, Stop)>> {
     prop_oneof![3 => Just(None), 1 => (0..50_u64, stop).prop_map(Some)]
 }
 
-fn given() -> impl Strategy<Value = Given> {
+pub(crate) fn given() -> impl Strategy<Value = Given> {
     let cut = prop_oneof![1..10_usize, 1..2000_usize];
     let room = prop_oneof![0..3_usize, 0..3000_usize];
     let line = prop::option::of(vec(any::<u8>(), 0..5000));
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 0..300_u64, stop());
+    let flags = (any::<[bool; 5]>(), 0..300_u64, stop());
     (stream(), vec(cut, 1..6), vec(room, 1..6), line, flags).prop_map(
-        |(input, cuts, rooms, line, (end, end_with_last, ring, gap, stop))| Given {
-            input,
-            cuts,
-            rooms,
-            line,
-            play: Play { end, end_with_last, ring, gap, stop, ..Play::of(b"") },
+        |(input, cuts, rooms, line, ([end, polite, end_with_last, ring, entropy], gap, stop))| {
+            Given {
+                input,
+                cuts,
+                rooms,
+                line,
+                play: Play {
+                    end,
+                    polite,
+                    end_with_last,
+                    ring,
+                    entropy,
+                    gap,
+                    stop,
+                    ..Play::of(b"")
+                },
+            }
         },
     )
 }
@@ -146,6 +97,19 @@ fn play_all(given: &Play<'_>, text: &[u8], store: &mut Moody) -> Vec<Played> {
     ];
     let file = client::file::Session::new(text, name("mine"));
     played.push(play(file, store, given));
+    played.push(play(upload::Session::default(), store, given));
+    for answers in [&b""[..], b"OK", b"OKOK", b"OKERR "] {
+        let input = [answers, given.input].concat();
+        let more: &[&[u8]] = &[b"mine", b"yours", b"others"];
+        let given = Play { input: &input, more, ..given.clone() };
+        played.push(play(client::upload::Session::new(), store, &given));
+    }
+    for schema in [Schema::Sized, Schema::Close] {
+        played.push(play(typed::Typed { schema }.open(), store, given));
+        for message in [Message::Text(text), Message::File(name("mine"))] {
+            played.push(play(client::typed::Session::new(schema, message), store, given));
+        }
+    }
     played
 }
 
@@ -154,14 +118,14 @@ proptest! {
 
     #[test]
     fn nobody_breaks_the_contract(given in given(), text in stream(), moods in vec(any::<u8>(), 1..8)) {
-        let mut store = Moody { moods, calls: 0, open: 0 };
+        let mut store = Moody::new(moods);
         play_all(&given.play(), &text, &mut store);
         prop_assert_eq!(store.open, 0, "a file stays open");
     }
 
     #[test]
     fn echo_depends_on_nothing_but_its_input(given in given()) {
-        let given = Given { play: Play { gap: 0, end: true, ..given.play }, ..given };
+        let given = Given { play: Play { gap: 0, end: true, polite: false, ..given.play }, ..given };
         let played = play(echo::Session, &mut NoStore, &given.play());
         prop_assert_eq!(played.end, End::Finished);
         prop_assert_eq!(played.output, given.input);
@@ -170,7 +134,7 @@ proptest! {
     #[test]
     fn file_depends_on_nothing_but_its_input(given in given(), name in "[a-z]{1,20}", moods in vec(4..=u8::MAX, 1..4)) {
         let input = [name.as_bytes(), b"\n", &given.input].concat();
-        let end = Play { gap: 0, stop: None, ..given.play.clone() };
+        let end = Play { gap: 0, polite: false, stop: None, ..given.play.clone() };
         let given = Given { input, play: end, ..given };
         let run = |given: Play<'_>| {
             let mut store = Sized(moods[0].into());

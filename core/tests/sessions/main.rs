@@ -1,11 +1,19 @@
 //! Every session, cut everywhere, in rooms of every size, watched by `Checked`.
 
 mod any;
+mod any_files;
 mod clients;
+mod moody;
 mod play;
 mod services;
+mod tagged;
+mod typed;
+mod upload;
 
 use anywire_core::name::FileName;
+
+/// Rooms above the smallest: none, a little, a lot, and all at once.
+const ROOMS: [&[usize]; 5] = [&[0], &[1], &[2, 0, 5], &[100], &[]];
 
 fn name(name: &'static str) -> FileName<'static> {
     FileName::new(name.as_bytes()).unwrap()

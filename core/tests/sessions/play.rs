@@ -20,6 +20,8 @@ pub(crate) struct Play<'p> {
     pub(crate) rooms: &'p [usize],
     /// Whether its peer ends behind that.
     pub(crate) end: bool,
+    /// Whether it waits for our end first.
+    pub(crate) polite: bool,
     /// Whether the end comes together with the last byte, or behind it.
     pub(crate) end_with_last: bool,
     /// Whether it is offered all that has come, as from a ring, and not only what it may hold or has room for.
@@ -28,6 +30,10 @@ pub(crate) struct Play<'p> {
     pub(crate) gap: u64,
     /// What the user types.
     pub(crate) line: Option<&'p [u8]>,
+    /// And what after that.
+    pub(crate) more: &'p [&'p [u8]],
+    /// Whether the host has bytes that nobody can guess. They are the same in every play.
+    pub(crate) entropy: bool,
     /// After so many bytes a body stops, and why.
     pub(crate) stop: Option<(u64, Stop)>,
 }
@@ -40,10 +46,13 @@ impl<'p> Play<'p> {
             cuts: &[],
             rooms: &[],
             end: true,
+            polite: false,
             end_with_last: false,
             ring: false,
             gap: 0,
             line: None,
+            more: &[],
+            entropy: true,
             stop: None,
         }
     }
@@ -73,6 +82,9 @@ impl Played {
 
 struct User<'p> {
     line: Option<&'p [u8]>,
+    more: &'p [&'p [u8]],
+    /// How often something was drawn; `None`: nothing can be.
+    draws: Option<u8>,
     told: Vec<String>,
 }
 
@@ -88,8 +100,19 @@ impl Host for User<'_> {
                 self.told.push(format!("opened {} of {len}", name.escape_ascii()));
             }
             Event::Stored { len } => self.told.push(format!("stored {len}")),
+            Event::Created { name } => self.told.push(format!("created {}", name.escape_ascii())),
+            Event::Declined { words } => {
+                self.told.push(format!("declined {}", words.escape_ascii()));
+            }
             _ => {}
         }
+    }
+
+    fn entropy(&mut self, buf: &mut [u8]) -> bool {
+        let Some(draws) = &mut self.draws else { return false };
+        *draws += 1;
+        buf.fill(*draws);
+        true
     }
 }
 
@@ -97,17 +120,24 @@ impl Host for User<'_> {
 pub(crate) fn play<S: Session, St: Store>(session: S, store: &mut St, play: &Play<'_>) -> Played {
     let mut player = Player {
         conversation: Conversation::new(Checked::new(session), Instant::ZERO),
-        host: User { line: play.line, told: Vec::new() },
+        host: User {
+            line: play.line,
+            more: play.more,
+            draws: play.entropy.then_some(0),
+            told: Vec::new(),
+        },
         play,
         rest: play.input,
         piece: 0,
         due: None,
         held: Vec::new(),
         ended: false,
+        shut: false,
         rooms: 0,
         pieces: 0,
         now: 0,
         output: Vec::new(),
+        stored: 0,
         writes: Vec::new(),
     };
     let mut file = None;
@@ -132,11 +162,15 @@ struct Player<'p, S: Session> {
     due: Option<u64>,
     held: Vec<u8>,
     ended: bool,
+    /// We have ended.
+    shut: bool,
     /// How many rooms and pieces there have been.
     rooms: usize,
     pieces: usize,
     now: u64,
     output: Vec<u8>,
+    /// Bytes that the store has taken.
+    stored: u64,
     writes: Vec<usize>,
 }
 
@@ -160,7 +194,11 @@ impl<S: Session> Player<'_, S> {
             Want::Answer => {
                 let answer = match self.conversation.request(&self.held) {
                     Some(Request::Line { max, .. }) => {
-                        Answer::Line(self.host.line.take().map(|line| &line[..line.len().min(max)]))
+                        let line = self.host.line.take();
+                        if let Some((next, more)) = self.host.more.split_first() {
+                            (self.host.line, self.host.more) = (Some(*next), more);
+                        }
+                        Answer::Line(line.map(|line| &line[..line.len().min(max)]))
                     }
                     Some(request) => carry_out(store, file, request),
                     None => panic!("it asked for nothing"),
@@ -169,7 +207,10 @@ impl<S: Session> Player<'_, S> {
             }
             Want::Send { left } => self.send(left, store, file),
             Want::Receive { left } => self.receive_body(left, store, file),
-            Want::Shutdown => self.conversation.shut(self.instant()),
+            Want::Shutdown => {
+                self.shut = true;
+                self.conversation.shut(self.instant());
+            }
             Want::Drain => {
                 self.held.clear();
                 if self.receive(usize::MAX) {
@@ -216,7 +257,8 @@ impl<S: Session> Player<'_, S> {
 
     /// Receives up to `most` bytes of the next piece, or the end; `false`: nothing comes before the deadline.
     fn receive(&mut self, most: usize) -> bool {
-        if self.ended || (self.rest.is_empty() && !self.play.end) {
+        let ends = self.play.end && (self.shut || !self.play.polite);
+        if self.ended || (self.rest.is_empty() && !ends) {
             return false;
         }
         let due = self.due.unwrap_or_else(|| {
@@ -238,8 +280,7 @@ impl<S: Session> Player<'_, S> {
         if self.piece == 0 {
             self.due = None;
         }
-        self.ended =
-            self.play.end && later.is_empty() && (now.is_empty() || self.play.end_with_last);
+        self.ended = ends && later.is_empty() && (now.is_empty() || self.play.end_with_last);
         true
     }
 
@@ -310,14 +351,20 @@ impl<S: Session> Player<'_, S> {
                 return self.conversation.stopped(Stop::Ended);
             }
         }
-        if let Some((0, stop)) = self.play.stop {
-            return self.conversation.stopped(stop);
+        let mut most = self.held.len().min(left);
+        if let Some((after, stop)) = self.play.stop {
+            let until_then = after.saturating_sub(self.stored) as usize;
+            if until_then == 0 {
+                return self.conversation.stopped(stop);
+            }
+            most = most.min(until_then);
         }
         let Some(OpenFile::Writing(file)) = file else {
             panic!("a session receives into what it has created");
         };
-        match store.write(file, &self.held[..self.held.len().min(left)]) {
+        match store.write(file, &self.held[..most]) {
             Ok(len) => {
+                self.stored += len as u64;
                 self.held.drain(..len);
                 self.conversation.moved(len as u64, self.instant(), &mut self.host);
             }

@@ -9,10 +9,7 @@ use anywire_core::session::Reason;
 use anywire_core::store::NoStore;
 
 use super::play::{Play, Played, play};
-use super::{cuts, name};
-
-/// Rooms above the smallest: none, a little, a lot, and all at once.
-const ROOMS: [&[usize]; 5] = [&[0], &[1], &[2, 0, 5], &[100], &[]];
+use super::{ROOMS, cuts, name};
 
 #[test]
 fn echo_is_the_same_for_every_cut_and_every_room() {

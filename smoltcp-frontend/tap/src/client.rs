@@ -89,6 +89,13 @@ impl Client {
             }
         }
     }
+
+    /// Works for the open connections until `input` can be read, or has ended. If the device is gone it comes back at once: whoever uses a
+    /// connection next hears of it.
+    pub(crate) fn work_until(&mut self, input: BorrowedFd<'_>) {
+        let mut stack = self.stack.borrow_mut();
+        while let Ok(false) = stack.turn(Some(input), None) {}
+    }
 }
 
 fn no_answer(timeout: Duration) -> String {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -76,6 +77,10 @@ impl Network for Tap {
         let peer = SocketAddr::new(address(host)?, port);
         let asked = self.0.ask(peer, question, reply, timeout);
         asked.map_err(|error| anyhow!("cannot ask {host} port {port}: {error}"))
+    }
+
+    fn await_input(&mut self, input: BorrowedFd<'_>) {
+        self.0.work_until(input);
     }
 
     fn server(station: Station, serve: ServeOptions, plan: Plan) -> Result<Server<FolderStore>> {

@@ -5,9 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 
 use anywire_core::datagram::DatagramService;
-use anywire_core::service::{About, StreamService, Visitor, catalog};
+use anywire_core::service::{About, Setting, StreamService, Visitor, catalog};
 
+use crate::cli::failure::Failure;
 use crate::cli::network::Server;
+use crate::cli::settings::Settings;
 use crate::engine::Protocol;
 
 /// One service, and what it runs on.
@@ -17,6 +19,8 @@ pub(super) struct Listed {
     pub(super) protocols: Vec<Protocol>,
     /// Whether it needs a folder.
     pub(super) files: bool,
+    /// What of it can be set.
+    pub(super) settings: Vec<Setting>,
 }
 
 /// Every service there is.
@@ -24,24 +28,31 @@ pub(super) fn services() -> Vec<Listed> {
     struct Collect(Vec<Listed>);
 
     impl Collect {
-        fn add(&mut self, about: About, protocol: Protocol, files: bool) {
-            match self.0.iter_mut().find(|listed| listed.about.name == about.name) {
-                Some(listed) => {
-                    listed.protocols.push(protocol);
-                    listed.files |= files;
+        fn add(&mut self, about: About, protocol: Protocol, files: bool, settings: &[Setting]) {
+            let at = self.0.iter().position(|listed| listed.about.name == about.name);
+            let at = at.unwrap_or_else(|| {
+                let (protocols, settings) = (Vec::new(), Vec::new());
+                self.0.push(Listed { about, protocols, files: false, settings });
+                self.0.len() - 1
+            });
+            let Some(listed) = self.0.get_mut(at) else { return };
+            listed.protocols.push(protocol);
+            listed.files |= files;
+            for setting in settings {
+                if !listed.settings.contains(setting) {
+                    listed.settings.push(*setting);
                 }
-                None => self.0.push(Listed { about, protocols: vec![protocol], files }),
             }
         }
     }
 
     impl Visitor for Collect {
         fn stream<S: StreamService + Send + 'static>(&mut self, _: S) {
-            self.add(S::ABOUT, Protocol::Tcp, S::FILES);
+            self.add(S::ABOUT, Protocol::Tcp, S::FILES, S::SETTINGS);
         }
 
         fn datagram<D: DatagramService + Send + 'static>(&mut self, _: D) {
-            self.add(D::ABOUT, Protocol::Udp, false);
+            self.add(D::ABOUT, Protocol::Udp, false, D::SETTINGS);
         }
     }
 
@@ -50,36 +61,71 @@ pub(super) fn services() -> Vec<Listed> {
     collect.0
 }
 
-/// Binds the service `name` over `protocol` to `addr`; `None`: there is none.
+/// Whether the services with these `names` can be set so.
+pub(super) fn check(names: &[&str], settings: &Settings) -> Result<(), Failure> {
+    struct Check<'a> {
+        names: &'a [&'a str],
+        settings: &'a Settings,
+        wrong: Option<String>,
+    }
+
+    impl Visitor for Check<'_> {
+        fn stream<S: StreamService + Send + 'static>(&mut self, mut service: S) {
+            if self.names.contains(&S::ABOUT.name) {
+                let set = self.settings.apply(S::SETTINGS, |name, value| service.set(name, value));
+                self.wrong = self.wrong.take().or(set.err());
+            }
+        }
+
+        fn datagram<D: DatagramService + Send + 'static>(&mut self, mut service: D) {
+            if self.names.contains(&D::ABOUT.name) {
+                let set = self.settings.apply(D::SETTINGS, |name, value| service.set(name, value));
+                self.wrong = self.wrong.take().or(set.err());
+            }
+        }
+    }
+
+    let mut check = Check { names, settings, wrong: None };
+    catalog(&mut check);
+    check.wrong.map_or(Ok(()), |wrong| Err(Failure::usage(wrong)))
+}
+
+/// Binds the service `name`, set as `settings` says, over `protocol` to `addr`; `None`: there is none.
 pub(super) fn bind(
     server: &mut impl Server,
     name: &str,
+    settings: &Settings,
     protocol: Protocol,
     addr: SocketAddr,
 ) -> Option<io::Result<SocketAddr>> {
     struct Bind<'a, S> {
         server: &'a mut S,
         name: &'a str,
+        settings: &'a Settings,
         protocol: Protocol,
         addr: SocketAddr,
         done: Option<io::Result<SocketAddr>>,
     }
 
     impl<Srv: Server> Visitor for Bind<'_, Srv> {
-        fn stream<S: StreamService + Send + 'static>(&mut self, service: S) {
+        fn stream<S: StreamService + Send + 'static>(&mut self, mut service: S) {
             if S::ABOUT.name == self.name && self.protocol == Protocol::Tcp {
-                self.done = Some(self.server.bind_stream(service, self.addr));
+                let set = self.settings.apply(S::SETTINGS, |name, value| service.set(name, value));
+                let bound = |()| self.server.bind_stream(service, self.addr);
+                self.done = Some(set.map_err(io::Error::other).and_then(bound));
             }
         }
 
-        fn datagram<D: DatagramService + Send + 'static>(&mut self, service: D) {
+        fn datagram<D: DatagramService + Send + 'static>(&mut self, mut service: D) {
             if D::ABOUT.name == self.name && self.protocol == Protocol::Udp {
-                self.done = Some(self.server.bind_datagram(service, self.addr));
+                let set = self.settings.apply(D::SETTINGS, |name, value| service.set(name, value));
+                let bound = |()| self.server.bind_datagram(service, self.addr);
+                self.done = Some(set.map_err(io::Error::other).and_then(bound));
             }
         }
     }
 
-    let mut bind = Bind { server, name, protocol, addr, done: None };
+    let mut bind = Bind { server, name, settings, protocol, addr, done: None };
     catalog(&mut bind);
     bind.done
 }

@@ -11,7 +11,7 @@ use crate::console::escape::Shown;
 pub(super) enum Failure {
     /// It was told wrong: exit status 2.
     Usage(clap::Error),
-    /// It could not: exit status 1, and each problem on a line.
+    /// It could not: exit status 1, and each problem on a line; none if all have been told.
     Failed(Vec<anyhow::Error>),
     /// Standard output took no more. Where nobody reads any longer (a closed pipe) nothing is said, as if `SIGPIPE` had ended us.
     Output(io::Error),

@@ -12,6 +12,7 @@ pub mod network;
 mod one_file;
 mod options;
 mod serve;
+mod settings;
 mod signals;
 pub mod system;
 mod values;
@@ -20,6 +21,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use settings::Settings;
 
 use crate::console::log::{self, Level};
 use failure::Failure;
@@ -42,11 +44,12 @@ pub fn main<N: Network>() -> ExitCode {
 }
 
 fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
-    let Cli { network, logging, command } = parse::<N>(args)?;
+    let (Cli { network, logging, command }, settings) = parse::<N>(args)?;
+    signals::survive_file_limit().map_err(anyhow::Error::from)?;
     match command {
         Some(Command::Serve(serve)) => {
             let _log = log::start(logging.level(Level::Normal));
-            serve::run::<N>(network, *serve)
+            serve::run::<N>(network, *serve, &settings)
         }
         Some(Command::Client(client)) => {
             let _log = log::start(logging.level(Level::Warnings));
@@ -61,19 +64,30 @@ fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
 }
 
 /// Without a command it is `serve`, with whatever else was said.
-fn parse<N: Network>(mut args: Vec<OsString>) -> Result<Cli<N>, clap::Error> {
-    let cli = parse_exactly::<N>(&args)?;
-    if cli.command.is_some() {
-        return Ok(cli);
+fn parse<N: Network>(mut args: Vec<OsString>) -> Result<(Cli<N>, Settings), clap::Error> {
+    let parsed = parse_exactly::<N>(&args)?;
+    if parsed.0.command.is_some() {
+        return Ok(parsed);
     }
-    args.push("serve".into());
+    args.push(SERVE.into());
     parse_exactly::<N>(&args)
 }
 
-fn parse_exactly<N: Network>(args: &[OsString]) -> Result<Cli<N>, clap::Error> {
-    let mut command = Cli::<N>::command().name(N::PROGRAM).bin_name(N::PROGRAM).about(N::ABOUT);
+fn parse_exactly<N: Network>(args: &[OsString]) -> Result<(Cli<N>, Settings), clap::Error> {
+    let services = catalog::services();
+    let mut command = command::<N>(&services);
     let matches = command.try_get_matches_from_mut(args)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let serve = matches.subcommand_matches(SERVE);
+    Ok((cli, serve.map(|serve| Settings::given(serve, &services)).unwrap_or_default()))
+}
+
+const SERVE: &str = "serve";
+
+/// The whole definition: what is written in [`options`], and what the services add.
+fn command<N: Network>(services: &[catalog::Listed]) -> clap::Command {
+    let command = Cli::<N>::command().name(N::PROGRAM).bin_name(N::PROGRAM).about(N::ABOUT);
+    command.mut_subcommand(SERVE, |serve| settings::add_to(serve, services))
 }
 
 #[cfg(test)]
@@ -143,7 +157,7 @@ mod tests {
 
     fn parsed(args: &[&str]) -> Cli<Other> {
         let args = std::iter::once(&"other").chain(args).map(OsString::from).collect();
-        parse(args).unwrap_or_else(|error| panic!("{error}"))
+        parse(args).unwrap_or_else(|error| panic!("{error}")).0
     }
 
     #[test]
@@ -164,7 +178,8 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::<Other>::command().debug_assert();
-        Cli::<System>::command().debug_assert();
+        let services = catalog::services();
+        command::<Other>(&services).debug_assert();
+        command::<System>(&services).debug_assert();
     }
 }

@@ -69,6 +69,12 @@ pub trait Network: Sized {
         timeout: Duration,
     ) -> anyhow::Result<()>;
 
+    /// Waits until `input` can be read, or has ended: a user may take long, and connections are open meanwhile. A stack of our own goes on
+    /// working; where the system does that for us there is nothing to do.
+    fn await_input(&mut self, input: BorrowedFd<'_>) {
+        let _ = input;
+    }
+
     /// A server that listens nowhere yet. The error says what to do about it.
     fn server(
         options: Self::Options,
@@ -154,12 +160,14 @@ pub trait HostWire: Wire {
     }
 }
 
-/// What a wire's error means for a person. A write or a shutdown after a reset fails in other words.
+/// What a wire's error means for a person.
 pub(super) fn in_words(error: &impl embedded_io::Error) -> String {
+    if is_reset(error) { "reset by the peer".to_owned() } else { error.to_string() }
+}
+
+/// Whether the peer reset the connection. A write or a shutdown after that fails in other words.
+pub(super) fn is_reset(error: &impl embedded_io::Error) -> bool {
     use embedded_io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
 
-    match error.kind() {
-        BrokenPipe | ConnectionReset | NotConnected => "reset by the peer".to_owned(),
-        _ => error.to_string(),
-    }
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }

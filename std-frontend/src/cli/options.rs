@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anywire_core::schema::Schema;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::endpoint::{self, Endpoint, Host};
@@ -112,6 +114,10 @@ pub(super) enum Client {
     Hello(Hello),
     /// Fetch a file
     File(File),
+    /// Send one message with its type: a text, random bytes, or a file
+    Typed(Typed),
+    /// Store files on the server
+    Upload(Upload),
 }
 
 /// Whom a client talks to.
@@ -162,6 +168,33 @@ pub(super) struct File {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Typed {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Send TEXT, as a STRING
+    #[arg(long, value_name = "TEXT", group = "what", allow_hyphen_values = true)]
+    pub(super) string: Option<OsString>,
+    /// Send N random bytes, as DATA; N may have K, M, G behind it
+    #[arg(long, value_name = "N", group = "what", value_parser = values::bytes)]
+    pub(super) random: Option<u64>,
+    /// Send a file, as DATA
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub(super) file: Option<PathBuf>,
+    /// What the server's tags mean: whether data has its length before it, or ends with the stream
+    #[arg(long, value_name = "SCHEMA", default_value = "sized", value_parser = schema())]
+    pub(super) schema: Schema,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Upload {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Which files; asked for if there are none
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Connect {
     /// The server's name or address
     #[arg(value_name = "HOST")]
@@ -175,6 +208,11 @@ pub(super) struct Connect {
     /// How long to wait for the connection
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = values::some_seconds)]
     pub(super) timeout: Duration,
+}
+
+fn schema() -> impl TypedValueParser<Value = Schema> {
+    PossibleValuesParser::new(["sized", "close"])
+        .try_map(|name| Schema::named(&name).ok_or("no such schema"))
 }
 
 fn at_least_one(text: &str) -> anyhow::Result<usize> {

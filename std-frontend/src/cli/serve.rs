@@ -15,6 +15,7 @@ use crate::cli::endpoint::Host;
 use crate::cli::failure::Failure;
 use crate::cli::network::{Network, Plan, Server};
 use crate::cli::options::Serve;
+use crate::cli::settings::Settings;
 use crate::cli::{signals, values};
 use crate::console::log::EventLog;
 use crate::console::output::Output;
@@ -38,8 +39,13 @@ struct Bound {
     addr: SocketAddr,
 }
 
-pub(super) fn run<N: Network>(options: N::Options, args: Serve<N>) -> Result<(), Failure> {
+pub(super) fn run<N: Network>(
+    options: N::Options,
+    args: Serve<N>,
+    settings: &Settings,
+) -> Result<(), Failure> {
     let places = places(&args, Host::from(N::default_bind(&options)))?;
+    check_settings(&places, settings)?;
     warn_beyond_loopback(&places, &Host::from(N::default_bind(&options)));
 
     let output = Arc::new(Mutex::new(Output::new(false)));
@@ -77,7 +83,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: Serve<N>) -> Result<(),
         observer,
     };
     let mut server = N::server(options, args.network, plan)?;
-    let bound = bind_all(&mut server, &places).map_err(Failure::Failed)?;
+    let bound = bind_all(&mut server, &places, settings).map_err(Failure::Failed)?;
 
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
     {
@@ -135,6 +141,14 @@ fn places<N: Network>(args: &Serve<N>, default: Host) -> Result<Vec<Place>, Fail
     Ok(places)
 }
 
+/// What is wrong with the services' options is told before anything is bound.
+fn check_settings(places: &[Place], settings: &Settings) -> Result<(), Failure> {
+    let served: Vec<_> = places.iter().map(|place| &place.listed).collect();
+    settings.check(&catalog::services(), &served)?;
+    let names: Vec<_> = served.iter().map(|listed| listed.about.name).collect();
+    catalog::check(&names, settings)
+}
+
 fn warn_beyond_loopback(places: &[Place], default: &Host) {
     let beyond = |place: &&Place| !place.host.ip.is_loopback() && place.host.ip != default.ip;
     if let Some(place) = places.iter().find(beyond) {
@@ -146,7 +160,11 @@ fn warn_beyond_loopback(places: &[Place], default: &Host) {
 }
 
 /// Binds every place, or says what is wrong with each that cannot be had.
-fn bind_all(server: &mut impl Server, places: &[Place]) -> Result<Vec<Bound>, Vec<anyhow::Error>> {
+fn bind_all(
+    server: &mut impl Server,
+    places: &[Place],
+    settings: &Settings,
+) -> Result<Vec<Bound>, Vec<anyhow::Error>> {
     let mut bound: Vec<Bound> = Vec::new();
     let mut problems = Vec::new();
     for place in places {
@@ -162,7 +180,7 @@ fn bind_all(server: &mut impl Server, places: &[Place]) -> Result<Vec<Bound>, Ve
         }
         for &protocol in &place.listed.protocols {
             let (service, addr) = (place.listed.about.name, place.host.at(port));
-            match catalog::bind(server, service, protocol, addr) {
+            match catalog::bind(server, service, settings, protocol, addr) {
                 Some(Ok(addr)) => {
                     bound.push(Bound { service, host: place.host.text.clone(), protocol, addr });
                 }

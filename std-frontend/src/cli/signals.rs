@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// For a server: the first SIGINT or SIGTERM calls `stop`, the second ends the process at once, with status 128 and the signal. One that is
@@ -32,6 +33,12 @@ pub(super) fn leave_nothing_behind() -> io::Result<()> {
         let _held = remove_temporary();
         let _ = signal_hook::low_level::emulate_default_handler(signal);
     })
+}
+
+/// A write beyond the limit for files (`ulimit -f`) fails like any other, instead of ending the process.
+pub(super) fn survive_file_limit() -> io::Result<()> {
+    // Nobody looks at the flag: it is enough that there is a handler.
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 fn watch(mut act: impl FnMut(i32, usize) + Send + 'static) -> io::Result<()> {

@@ -1,21 +1,56 @@
 //! Standard input, line by line: what a person is asked for, and what is read instead when nobody is there to be asked.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::os::fd::BorrowedFd;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Reads a line of at most `max` bytes, without its newline; the rest of a longer one is dropped. `None`: there are no more.
 /// On a terminal `prompt` is called first.
 pub fn ask(prompt: impl FnOnce(), max: usize) -> io::Result<Option<Vec<u8>>> {
-    let stdin = io::stdin();
-    if stdin.is_terminal() {
-        prompt();
-    }
-    line(&mut stdin.lock(), max)
+    ask_while(prompt, max, |_| ())
 }
 
-fn line(input: &mut impl BufRead, max: usize) -> io::Result<Option<Vec<u8>>> {
+/// The same for whoever has something else to do meanwhile: `wait` is called before every read that might block, and is to come back when
+/// there is input, or its end. What has been read before, behind an earlier line, is not waited for.
+pub fn ask_while(
+    prompt: impl FnOnce(),
+    max: usize,
+    mut wait: impl FnMut(BorrowedFd<'_>),
+) -> io::Result<Option<Vec<u8>>> {
+    if io::stdin().is_terminal() {
+        prompt();
+    }
+    let mut input = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
+    line(&mut input, max, || wait(rustix::stdio::stdin()))
+}
+
+/// The standard library's own buffer does not tell whether there is something in it.
+static STDIN: LazyLock<Mutex<BufReader<Stdin>>> =
+    LazyLock::new(|| Mutex::new(BufReader::new(Stdin)));
+
+struct Stdin;
+
+impl Read for Stdin {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match rustix::io::read(rustix::stdio::stdin(), buf) {
+            // One that is closed has nothing to say.
+            Err(rustix::io::Errno::BADF) => Ok(0),
+            read => Ok(read?),
+        }
+    }
+}
+
+fn line<R: Read>(
+    input: &mut BufReader<R>,
+    max: usize,
+    mut wait: impl FnMut(),
+) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let mut any = false;
     loop {
+        if input.buffer().is_empty() {
+            wait();
+        }
         let buf = match input.fill_buf() {
             Ok(buf) => buf,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -42,20 +77,28 @@ fn line(input: &mut impl BufRead, max: usize) -> io::Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
-
     use super::*;
 
     #[test]
     fn lines_of_any_bytes_and_an_end() {
         for capacity in [1, 2, 64] {
             let mut input = BufReader::with_capacity(capacity, &b"one\n\n\xff too long\nlast"[..]);
-            let mut next = || line(&mut input, 5).unwrap();
+            let mut next = || line(&mut input, 5, || ()).unwrap();
             assert_eq!(next().unwrap(), b"one");
             assert_eq!(next().unwrap(), b"");
             assert_eq!(next().unwrap(), b"\xff too");
             assert_eq!(next().unwrap(), b"last");
             assert_eq!(next(), None);
+        }
+    }
+
+    #[test]
+    fn it_waits_only_for_what_has_not_been_read() {
+        let mut input = BufReader::new(&b"one\ntwo\nthr"[..]);
+        let mut waits = 0;
+        for (expected, waited) in [(&b"one"[..], 1), (b"two", 1), (b"thr", 2)] {
+            assert_eq!(line(&mut input, 5, || waits += 1).unwrap().unwrap(), expected);
+            assert_eq!(waits, waited);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The log, on standard error: what a server does, a line for each conversation.
+//! The log, on standard error: what a server does, a line for each conversation, and two for each file that is stored.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -18,7 +18,7 @@ pub enum Level {
     Quiet,
     /// What a person should know of.
     Warnings,
-    /// A line for each conversation: how it ended, and why what was asked for was refused.
+    /// A line for each conversation: how it ended, why what was asked for was refused, and which files were stored.
     Normal,
     /// Who connects, too, and each datagram.
     Verbose,
@@ -69,7 +69,11 @@ impl Observer for EventLog {
             Event::Opened { name, len } => {
                 tracing::debug!(%service, %peer, name = %Quoted(name), len, "opened");
             }
-            Event::Stored { len } => tracing::debug!(%service, %peer, len, "stored"),
+            // Which files a peer has left here must be known afterwards, too.
+            Event::Created { name } => {
+                tracing::info!(%service, %peer, name = %Quoted(name), "receiving");
+            }
+            Event::Stored { len } => tracing::info!(%service, %peer, len, "stored"),
             Event::Ended { end, received, sent } => match end {
                 // Has been told as refused.
                 End::Aborted(Reason::Refused(why)) => {

@@ -7,7 +7,8 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use anywire_core::event::Event;
+use anywire_core::event::{End, Event};
+use anywire_core::session::Reason;
 
 use crate::console::address::Python;
 use crate::console::escape::Shown;
@@ -22,7 +23,34 @@ pub struct Transcript<W> {
 struct State<W> {
     write: W,
     /// What is to be said of conversations that are under way.
-    open: HashMap<(SocketAddr, SocketAddr), String>,
+    open: HashMap<(SocketAddr, SocketAddr), Said>,
+}
+
+/// What a conversation was about, so far: its beginning, if it goes on for long.
+#[derive(Debug, Default)]
+struct Said {
+    /// Invariant: at most `KEPT` bytes, and what shows that there was more.
+    text: String,
+    full: bool,
+}
+
+/// So many bytes of what was said are kept until the conversation is over.
+const KEPT: usize = 256;
+
+impl Said {
+    fn push(&mut self, what: &str) {
+        if self.full {
+            return;
+        }
+        self.text.push_str(what);
+        if self.text.len() > KEPT {
+            let cut = (0..=KEPT).rev().find(|&at| self.text.is_char_boundary(at));
+            self.text.truncate(cut.unwrap_or(0));
+            self.text.push_str("...");
+            self.full = true;
+        }
+        self.text.push_str(", ");
+    }
 }
 
 impl<W: FnMut(&str)> Transcript<W> {
@@ -43,7 +71,7 @@ impl<W: FnMut(&str)> Transcript<W> {
 
     fn say(
         &self,
-        words: impl FnOnce(&mut String, &mut HashMap<(SocketAddr, SocketAddr), String>) -> fmt::Result,
+        words: impl FnOnce(&mut String, &mut HashMap<(SocketAddr, SocketAddr), Said>) -> fmt::Result,
     ) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
@@ -95,16 +123,19 @@ impl<W: FnMut(&str) + Send> Observer for Transcript<W> {
             (service, Protocol::Tcp) => self.say(|text, open| {
                 let key = (link.local, link.peer);
                 if let Event::Ended { end, received, sent } = event {
-                    let what = open.remove(&key).unwrap_or_default();
-                    let how = how(end);
+                    let Said { text: what, .. } = open.remove(&key).unwrap_or_default();
+                    let how = match end {
+                        // Why has been said.
+                        End::Aborted(Reason::Refused(_)) if !what.is_empty() => "aborted".into(),
+                        end => how(end),
+                    };
                     return writeln!(
                         text,
                         "{service} {peer}: {what}{how}, {received} bytes in, {sent} out"
                     );
                 }
                 if let Some(what) = what(event) {
-                    // One line says what is new; a conversation of many messages is not kept whole.
-                    open.insert(key, format!("{what}, "));
+                    open.entry(key).or_default().push(&what);
                 }
                 Ok(())
             }),
@@ -112,21 +143,25 @@ impl<W: FnMut(&str) + Send> Observer for Transcript<W> {
     }
 }
 
-/// So many bytes of what was said are kept until the conversation is over.
-const KEPT: usize = 256;
-
 /// What an event says of what a conversation was about.
 fn what(event: Event<'_>) -> Option<String> {
     Some(match event {
-        Event::Data { bytes } | Event::Message { text: bytes } => match bytes.get(..KEPT) {
-            Some(start) if bytes.len() > KEPT => format!("{}...", Shown(start)),
-            _ => Shown(bytes).to_string(),
-        },
+        Event::Data { bytes } => start(bytes),
+        Event::Message { text } => format!("\"{}\"", start(text)),
         Event::Opened { name, len } => format!("\"{}\" of {len} bytes", Shown(name)),
-        Event::Refused { name, .. } => format!("\"{}\"", Shown(name)),
+        Event::Created { name } => format!("\"{}\"", Shown(name)),
+        Event::Refused { name, why } => format!("\"{}\" refused: {why}", Shown(name)),
         Event::Stored { len } => format!("{len} bytes stored"),
         _ => return None,
     })
+}
+
+/// The beginning of `bytes`, or all.
+fn start(bytes: &[u8]) -> String {
+    match bytes.get(..KEPT) {
+        Some(start) if bytes.len() > KEPT => format!("{}...", Shown(start)),
+        _ => Shown(bytes).to_string(),
+    }
 }
 
 impl<W> fmt::Debug for Transcript<W> {
@@ -137,9 +172,7 @@ impl<W> fmt::Debug for Transcript<W> {
 
 #[cfg(test)]
 mod tests {
-    use anywire_core::event::End;
     use anywire_core::request::Refusal;
-    use anywire_core::session::Reason;
 
     use super::*;
 
@@ -208,11 +241,50 @@ mod tests {
         let ended = Event::Ended { end, received: 3, sent: 0 };
         assert_eq!(
             transcript("file", Protocol::Tcp, "127.0.0.1:1", &[Event::Connected, refused, ended]),
-            "file ('127.0.0.1', 1): \"b\\xff\", aborted: no such file, 3 bytes in, 0 out\n"
+            "file ('127.0.0.1', 1): \"b\\xff\" refused: no such file, aborted, 3 bytes in, 0 out\n"
         );
         assert_eq!(
             transcript("new", Protocol::Udp, "127.0.0.1:1", &[Event::Data { bytes: b"x" }]),
             "new ('127.0.0.1', 1): x\n"
         );
+    }
+    #[test]
+    fn an_upload_is_a_line_that_names_its_files() {
+        let (a, b) = (Event::Created { name: b"a.txt" }, Event::Created { name: b"b\x1b" });
+        let events = [a, Event::Stored { len: 5 }, b, Event::Stored { len: 7 }, ENDED];
+        assert_eq!(
+            transcript("upload", Protocol::Tcp, "127.0.0.1:1", &events),
+            "upload ('127.0.0.1', 1): \"a.txt\", 5 bytes stored, \"b\\x1b\", 7 bytes stored, \
+             finished, 3 bytes in, 7 out\n"
+        );
+        let why = Refusal::NotAFile;
+        let events = [Event::Refused { name: b"dir", why }, ENDED];
+        assert_eq!(
+            transcript("upload", Protocol::Tcp, "127.0.0.1:1", &events),
+            "upload ('127.0.0.1', 1): \"dir\" refused: not a regular file, \
+             finished, 3 bytes in, 7 out\n"
+        );
+    }
+
+    #[test]
+    fn a_text_is_quoted_and_what_is_long_is_cut() {
+        let said = |text| {
+            let events = [Event::Message { text }, ENDED];
+            transcript("typed", Protocol::Tcp, "127.0.0.1:1", &events)
+        };
+        let line =
+            |what: &str| format!("typed ('127.0.0.1', 1): {what}, finished, 3 bytes in, 7 out\n");
+        assert_eq!(said("té\n".as_bytes()), line(r#""té\n""#));
+        assert_eq!(said(&[b'x'; 254]), line(&format!("\"{}\"", "x".repeat(254))));
+        assert_eq!(said(&[b'x'; 255]), line(&format!("\"{}...", "x".repeat(255))));
+        // Never in the middle of a character.
+        let wide = "é".repeat(300);
+        assert_eq!(said(wide.as_bytes()), line(&format!("\"{}...", "é".repeat(127))));
+        // Many files are many messages.
+        let name = [b'n'; 100];
+        let events = [Event::Created { name: &name }; 1000];
+        let many =
+            transcript("upload", Protocol::Tcp, "127.0.0.1:1", &[&events[..], &[ENDED]].concat());
+        assert_eq!(many.len(), line("").len() + "upload".len() - "typed".len() + KEPT + 3);
     }
 }

@@ -1,5 +1,6 @@
 //! What may block, on threads of its own.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +48,8 @@ pub(super) enum Result {
 pub(super) struct Jobs<F> {
     pool: Arc<rayon::ThreadPool>,
     done: Arc<Mutex<Vec<Done<F>>>>,
+    /// How many are out.
+    out: Cell<usize>,
     waker: Arc<mio::Waker>,
 }
 
@@ -63,7 +66,7 @@ pub(super) fn pool() -> io::Result<Arc<rayon::ThreadPool>> {
 
 impl<F: Send + 'static> Jobs<F> {
     pub(super) fn new(pool: Arc<rayon::ThreadPool>, waker: Arc<mio::Waker>) -> Self {
-        Self { pool, done: Arc::default(), waker }
+        Self { pool, done: Arc::default(), out: Cell::new(0), waker }
     }
 
     /// Does `job` on another thread; what came of it is [collected](Self::collect) later.
@@ -73,6 +76,7 @@ impl<F: Send + 'static> Jobs<F> {
         mut lent: Lent<F>,
         job: impl FnOnce(&mut Lent<F>) -> Result + Send + 'static,
     ) {
+        self.out.set(self.out.get() + 1);
         let (done, waker) = (Arc::clone(&self.done), Arc::clone(&self.waker));
         self.pool.spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| job(&mut lent)));
@@ -85,6 +89,13 @@ impl<F: Send + 'static> Jobs<F> {
 
     /// What has been done since the last time.
     pub(super) fn collect(&self) -> Vec<Done<F>> {
-        std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+        let done = std::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner));
+        self.out.set(self.out.get() - done.len());
+        done
+    }
+
+    /// Whether some are not done yet.
+    pub(super) fn are_out(&self) -> bool {
+        self.out.get() > 0
     }
 }

@@ -3,23 +3,32 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
-/// `count` listeners on one address, among which the kernel spreads the connections.
+use crate::shim::reset_on_close;
+
+/// `count` listeners on one address, among which the kernel spreads the connections. Those are `armed` from the beginning if the
+/// listener is: the process may die between accepting one and arming it.
 pub(super) fn streams(
     addr: SocketAddr,
     backlog: i32,
     count: usize,
+    armed: bool,
 ) -> io::Result<Vec<mio::net::TcpListener>> {
     if count <= 1 {
-        return Ok(vec![listen(addr, backlog, false)?]);
+        return Ok(vec![listen(addr, backlog, false, armed)?]);
     }
     // Sockets that share a port do not see that somebody else's, with our rights, share it already: probe without.
-    let addr = listen(addr, backlog, false)?.local_addr()?;
-    (0..count).map(|_| listen(addr, backlog, true)).collect()
+    let addr = listen(addr, backlog, false, armed)?.local_addr()?;
+    (0..count).map(|_| listen(addr, backlog, true, armed)).collect()
 }
 
-fn listen(addr: SocketAddr, backlog: i32, shared: bool) -> io::Result<mio::net::TcpListener> {
+fn listen(
+    addr: SocketAddr,
+    backlog: i32,
+    shared: bool,
+    armed: bool,
+) -> io::Result<mio::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     // A server that restarts need not wait for the last connections' TIME-WAIT.
     #[cfg(unix)]
@@ -27,6 +36,8 @@ fn listen(addr: SocketAddr, backlog: i32, shared: bool) -> io::Result<mio::net::
     #[cfg(unix)]
     socket.set_reuse_port(shared)?;
     both_families(&socket, addr)?;
+    // What is accepted inherits it.
+    reset_on_close(SockRef::from(&socket), armed);
     socket.bind(&addr.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;

@@ -21,6 +21,7 @@ use anywire_core::conversation::Limits;
 use anywire_core::datagram::DatagramService;
 use anywire_core::event::{Event, Host};
 use anywire_core::service::StreamService;
+use anywire_core::session::Session;
 use anywire_core::store::Store;
 
 use datagrams::Datagrams;
@@ -28,7 +29,7 @@ use jobs::Jobs;
 use poll::Worker;
 use table::Table;
 
-pub use transfer::{HostReader, HostStore, Sent};
+pub use transfer::{Halt, HostReader, HostStore, HostWriter, Received, Sent};
 
 /// How a server serves.
 #[derive(Clone, Copy, Debug)]
@@ -211,7 +212,8 @@ impl<St: HostStore> Server<St> {
         S: StreamService + Send + 'static,
     {
         let count = self.workers.len();
-        let mut listeners = listener::streams(addr, self.options.backlog, count)?;
+        let armed = S::Session::END_PROVES;
+        let mut listeners = listener::streams(addr, self.options.backlog, count, armed)?;
         let addr = listeners.first_mut().map_or(Ok(addr), |listener| listener.local_addr())?;
         for (worker, listener) in self.workers.iter_mut().zip(listeners) {
             let table = Table::<S, St>::new(service, Arc::clone(&self.observer));

@@ -140,10 +140,11 @@ impl<St: HostStore> Worker<St> {
         Ok(())
     }
 
-    /// Runs until the server is stopped, and this worker's connections have ended.
+    /// Runs until the server is stopped, this worker's connections have ended, and nothing is done for them any more: what they began
+    /// and nobody wants has been removed by then.
     pub(super) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
-        while !(self.grace.is_some() && self.open == 0) {
+        while self.grace.is_none() || self.open > 0 || self.cx.jobs.are_out() {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 done => done?,

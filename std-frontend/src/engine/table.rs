@@ -73,7 +73,7 @@ where
     ) -> usize {
         let Some(connection) = self.connections.get_mut(key.slot()) else { return 0 };
         change(connection, cx);
-        if connection.drive(key, cx, &*self.observer) {
+        if connection.drive(key, cx, &*self.observer) || connection.awaits_socket() {
             return 0;
         }
         self.connections.remove(key.slot());
@@ -152,18 +152,22 @@ where
 
     fn done(&mut self, done: Done<OpenIn<St>>, cx: &mut Context<St>) -> usize {
         let asker = done.asker;
-        let there = self
+        let connection = self
             .connections
             .get(asker.key.slot())
-            .is_some_and(|connection| connection.generation == asker.generation);
-        if !there {
+            .filter(|connection| connection.generation == asker.generation);
+        let awaited = connection.is_some_and(|connection| connection.awaits_socket());
+        if connection.is_none() || awaited {
             // Its connection is gone: the answer is dropped, the file abandoned, and the socket, if the job had it, reset.
             let Lent { mut file, stream } = done.lent;
             release(&mut cx.store, &mut file);
             if let Some(stream) = stream {
                 reset_on_close(SockRef::from(&stream), true);
             }
-            return 0;
+            if awaited {
+                self.connections.remove(asker.key.slot());
+            }
+            return usize::from(awaited);
         }
         let observer = Arc::clone(&self.observer);
         self.drive(asker.key, cx, |connection, cx| connection.done(done, cx, &*observer))

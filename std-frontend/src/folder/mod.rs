@@ -58,11 +58,50 @@ pub struct FolderReader {
 pub struct FolderWriter {
     file: File,
     len: u64,
+    /// The longest it may become.
+    max: u64,
+    sync: bool,
     /// Its name until it is whole,
     temporary: Temporary,
     /// and from then on.
     name: String,
     replace: bool,
+}
+
+/// A file that is to be on the disk when it is committed goes there from time to time while it grows. Or the last bytes of a large one
+/// would be followed by so long a silence that its sender gives up.
+const SYNC_STEP: u64 = 64 << 20;
+
+impl FolderWriter {
+    /// The file itself, to be appended to.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// How many more bytes it may have.
+    pub(crate) fn room(&self) -> u64 {
+        self.max.saturating_sub(self.len)
+    }
+
+    /// `len` bytes were appended.
+    pub(crate) fn appended(&mut self, len: usize) -> Result<(), Refusal> {
+        let before = self.len;
+        self.len = before.saturating_add(len as u64);
+        if self.sync && self.len / SYNC_STEP > before / SYNC_STEP {
+            self.file.sync_data().map_err(|error| self.refusal(&error))?;
+        }
+        Ok(())
+    }
+
+    /// There was no [room](Self::room).
+    pub(crate) fn too_large(&self) -> Refusal {
+        Refusal::TooLarge { max: self.max }
+    }
+
+    /// Appending failed.
+    pub(crate) fn refusal(&self, error: &io::Error) -> Refusal {
+        failed("write", error)
+    }
 }
 
 impl FolderStore {
@@ -153,13 +192,13 @@ impl Store for FolderStore {
         }
         let (file, temporary) =
             Temporary::create(self.folder()?).map_err(|error| failed("create", &error))?;
-        Ok(FolderWriter { file, len: 0, temporary, name: name.into(), replace })
+        let FolderOptions { max_file: max, sync } = self.options;
+        Ok(FolderWriter { file, len: 0, max, sync, temporary, name: name.into(), replace })
     }
 
     fn expect(&mut self, file: &mut FolderWriter, len: u64) -> Result<(), Refusal> {
-        let max = self.options.max_file;
-        if file.len.saturating_add(len) > max {
-            return Err(Refusal::TooLarge { max });
+        if len > file.room() {
+            return Err(file.too_large());
         }
         match self.free()? {
             Some(free) if free < len => Err(Refusal::Full),
@@ -168,14 +207,13 @@ impl Store for FolderStore {
     }
 
     fn write(&mut self, file: &mut FolderWriter, bytes: &[u8]) -> Result<usize, Refusal> {
-        let max = self.options.max_file;
-        let allowed = usize::try_from(max.saturating_sub(file.len)).unwrap_or(usize::MAX);
+        let allowed = usize::try_from(file.room()).unwrap_or(usize::MAX);
         let bytes = bytes.get(..allowed.min(bytes.len())).unwrap_or_default();
         if bytes.is_empty() {
-            return Err(Refusal::TooLarge { max });
+            return Err(file.too_large());
         }
-        let n = retried(|| (&file.file).write(bytes)).map_err(|error| failed("write", &error))?;
-        file.len += n as u64;
+        let n = retried(|| (&file.file).write(bytes)).map_err(|error| file.refusal(&error))?;
+        file.appended(n)?;
         if n == 0 { Err(Refusal::Full) } else { Ok(n) }
     }
 

@@ -5,6 +5,7 @@ mod life;
 mod sessions;
 mod stopping;
 mod stores;
+mod uploads;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
@@ -63,8 +64,17 @@ fn serve_from<St: HostStore>(
     service: impl StreamService + Send + 'static,
     store: impl FnOnce(FolderStore) -> St,
 ) -> Running {
+    serve_within(FolderOptions::default(), options, service, store)
+}
+
+fn serve_within<St: HostStore>(
+    folder: FolderOptions,
+    options: Options,
+    service: impl StreamService + Send + 'static,
+    store: impl FnOnce(FolderStore) -> St,
+) -> Running {
     let dir = tempfile::tempdir().unwrap();
-    let folder = FolderStore::open(dir.path(), FolderOptions::default()).unwrap();
+    let folder = FolderStore::open(dir.path(), folder).unwrap();
     let (sender, ends) = channel();
     let observer = Arc::new(Ends(sender.into()));
     let mut server = Server::new(options, store(folder), observer).unwrap();

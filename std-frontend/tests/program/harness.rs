@@ -17,6 +17,15 @@ pub(crate) fn anywire(args: &[&str]) -> Command {
     command
 }
 
+/// The program with an `ulimit` of its own, as a shell sets it.
+pub(crate) fn anywire_with(ulimit: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_anywire")]).args(args);
+    command.env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
 /// Runs it to its end, with `input` piped in.
 pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
     let mut child = command
@@ -59,8 +68,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `serve` with a folder of its own, and waits until it has said so of `endpoints`.
     pub(crate) fn start(args: &[&str], endpoints: usize) -> Self {
+        Self::start_as(anywire(&["serve"]), args, endpoints)
+    }
+
+    /// The same, where `serve` is begun in some other way.
+    pub(crate) fn start_as(mut command: Command, args: &[&str], endpoints: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = anywire(&["serve"]);
         command.args(args).arg("--dir").arg(folder.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -141,6 +154,21 @@ pub(crate) fn peer<T: Send + 'static>(
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     (port, std::thread::spawn(move || serve(listener.accept().unwrap().0)))
+}
+
+/// The same for several connections, as `serve` accepts them.
+pub(crate) fn peers<T: Send + 'static>(
+    serve: impl FnOnce(TcpListener) -> T + Send + 'static,
+) -> (String, JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    (port, std::thread::spawn(move || serve(listener)))
+}
+
+/// A port where nobody listens.
+pub(crate) fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
 }
 
 /// Closes with a reset.

@@ -5,4 +5,6 @@ mod connect;
 mod harness;
 mod serve;
 mod terminal;
+mod typed;
+mod upload;
 mod usage;

@@ -103,3 +103,56 @@ fn file_asks_for_its_name_and_shows_its_progress() {
     assert!(seen.contains("The size of some name is 2048"), "{seen:?}");
     assert_eq!(std::fs::read(here.path().join("some name")).unwrap().len(), 2048);
 }
+
+#[test]
+fn upload_asks_for_names_and_shows_its_progress() {
+    let (port, peer) = peer(|mut stream| {
+        let mut name = [0; 3 + 4];
+        stream.read_exact(&mut name).unwrap();
+        stream.write_all(b"OK").unwrap();
+        (stream, name)
+    });
+    let here = tempfile::tempdir().unwrap();
+    // More than is sent before anybody reads.
+    let len = 64 << 20;
+    File::create(here.path().join("name")).unwrap().set_len(len).unwrap();
+    let mut command = anywire(&["client", "upload", "--port", &port]);
+    command.current_dir(here.path()).env("TERM", "xterm").env("COLUMNS", "100");
+    let mut terminal = Terminal::run(command);
+    terminal.wait_for("Enter the name of the file: ");
+    terminal.ours.write_all(b"name\n").unwrap();
+    let (mut stream, name) = peer.join().unwrap();
+    assert_eq!(name, *b"\x01\x04\0name");
+    for part in [" of 64.00 MiB, ", "/s, ", " left: name"] {
+        terminal.wait_for(part);
+    }
+    let sent = std::io::copy(&mut (&mut stream).take(5 + len), &mut std::io::sink()).unwrap();
+    assert_eq!(sent, 5 + len);
+    // Ctrl-D: no more names.
+    terminal.ours.write_all(b"\x04").unwrap();
+    assert_eq!(read_all(&mut stream), b"");
+    drop(stream);
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0), "{seen:?}");
+    assert!(seen.contains(&format!("name: {len} bytes stored")), "{seen:?}");
+    assert_eq!(seen.matches("Enter the name").count(), 2, "{seen:?}");
+}
+
+#[test]
+fn typed_asks_for_the_type_and_then_for_the_value() {
+    let server = Server::start(&["typed=0"], 1);
+    let mut terminal = Terminal::run(anywire(&["client", "typed", "--port", &server.port(0)]));
+    const TYPE: &str = "Type (string, random, file; empty line ends): ";
+    terminal.wait_for(TYPE);
+    terminal.ours.write_all(b"string\n").unwrap();
+    terminal.wait_for("Text: ");
+    terminal.ours.write_all(b"abc\n").unwrap();
+    terminal.wait_for("STRING of 3 bytes: accepted");
+    terminal.ours.write_all(b"random\n").unwrap();
+    terminal.wait_for("How many bytes: ");
+    terminal.ours.write_all(b"1K\n").unwrap();
+    terminal.wait_for("DATA_2B of 1024 bytes: accepted");
+    terminal.ours.write_all(b"\n").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!((status, seen.matches(TYPE).count()), (Some(0), 3), "{seen:?}");
+}

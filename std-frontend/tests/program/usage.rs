@@ -9,7 +9,7 @@ use crate::harness::{anywire, assert_output, run, text, unread};
 
 #[test]
 fn wrong_usage_is_exit_status_2() {
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 19] = [
         (&["serve", "nothing"], "there are echo, hello, "),
         (&["serve", "--port", "1"], "--port needs one service"),
         (&["serve", "echo", "hello", "--port", "1"], "--port needs one service"),
@@ -18,9 +18,14 @@ fn wrong_usage_is_exit_status_2() {
         (&["serve", "echo=x"], "is no port"),
         (&["serve", "echo", "--bind", "nowhere.example"], "no address"),
         (&["serve", "--idle-timeout=-1"], "--idle-timeout"),
+        (&["serve", "typed=0", "--schema", "other"], "[possible values: sized, close]"),
+        (&["serve", "echo=0", "--schema", "close"], "typed, which is not served here"),
         (&["serve", "-q", "-v"], "cannot be used with"),
         (&["client", "echo", "--port", "0"], "--port"),
         (&["client", "nothing"], "nothing"),
+        (&["client", "typed", "--string", "x", "--random", "1"], "cannot be used with"),
+        (&["client", "typed", "--random", "many"], "a size is a number of bytes"),
+        (&["client", "typed", "--schema", "other"], "[possible values: sized, close]"),
         (&["client", "file", "../up"], "say with -o"),
         (&["connect", "localhost"], "PORT"),
         (&["connect", "localhost", "1", "--send", r"\q"], "backslash"),
@@ -62,6 +67,11 @@ fn list_has_a_line_for_each_service() {
         said.lines().next(),
         Some("echo    tcp 9900, udp 9900  every byte, or datagram, comes back")
     );
+    // With the options that are its own.
+    let typed = said.lines().find(|line| line.starts_with("typed "));
+    let expected =
+        "typed   tcp 9002            you send a text or data with its type  --schema sized|close";
+    assert_eq!(typed, Some(expected));
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn refused(world: &mut World<'_>, name: &[u8], why: Refusal) {
 
 /// What is in the folder, and is not a file of it. A store without links has no such names at all.
 fn not_files(world: &mut World<'_>) {
-    for name in ["outside", "inside", "folder"] {
+    for name in samples::NOT_FILES {
         let stream = world.open();
         let (got, close) = world.exchange(stream, name.as_bytes());
         assert_eq!((got.len(), close), (0, Close::Rst), "{name}");

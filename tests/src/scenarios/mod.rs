@@ -3,6 +3,9 @@
 mod echo;
 mod file;
 mod hello;
+mod messages;
+mod typed;
+mod upload;
 
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ pub struct Scenario {
     pub service: &'static str,
     /// What is shown: a phrase.
     pub name: &'static str,
+    /// What of the service is set, and to what.
+    pub settings: &'static [(&'static str, &'static str)],
     /// What the server puts up with.
     pub limits: Limits,
     /// The peer's part. It panics where the server's is wrong.
@@ -25,7 +30,15 @@ pub struct Scenario {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    [echo::SCENARIOS, hello::SCENARIOS, file::SCENARIOS].concat()
+    [echo::SCENARIOS, hello::SCENARIOS, file::SCENARIOS, upload::SCENARIOS, typed::SCENARIOS]
+        .concat()
+}
+
+impl Scenario {
+    /// The same, of a service with those settings.
+    const fn with(self, settings: &'static [(&'static str, &'static str)]) -> Self {
+        Self { settings, ..self }
+    }
 }
 
 /// Limits no scenario meets by accident.
@@ -45,10 +58,10 @@ const SHORT: Limits = limits(1000);
 
 /// A scenario of a service, with limits that it does not meet.
 const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, limits: PATIENT, run }
+    Scenario { service, name, settings: &[], limits: PATIENT, run }
 }
 
 /// A scenario that waits for a limit.
 const fn limited(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, limits: SHORT, run }
+    Scenario { service, name, settings: &[], limits: SHORT, run }
 }

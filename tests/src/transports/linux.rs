@@ -10,6 +10,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use anywire_core::event::End;
 
+use super::store::Files;
 use crate::network::{Awaited, Handle, Network, Received, Reset};
 
 /// A server that runs by itself.
@@ -25,6 +26,9 @@ pub(super) trait Server {
 
     /// How the next connection ended, if it does within `limit`.
     fn ended(&mut self, limit: Duration) -> Option<End>;
+
+    /// What it keeps its files in.
+    fn files(&self) -> &dyn Files;
 }
 
 /// Streams of the system's, to a server.
@@ -109,6 +113,18 @@ impl<S: Server> Network for FromLinux<S> {
 
     fn ended(&mut self, limit: Duration) -> Option<End> {
         self.server.ended(limit)
+    }
+
+    fn stored(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.server.files().stored(name)
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        self.server.files().names()
+    }
+
+    fn unfinished(&mut self) -> usize {
+        self.server.files().unfinished()
     }
 
     fn mss(&self) -> usize {

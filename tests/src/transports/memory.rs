@@ -12,7 +12,7 @@ use anywire_core::instant::{Instant, earliest};
 use anywire_core::service::StreamService;
 use embedded_io::ErrorKind;
 
-use super::store::SharedStore;
+use super::store::{Files, SharedStore};
 use super::{Frontend, Transport, WithService, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 
@@ -32,6 +32,7 @@ const PIPE: usize = 16 << 10;
 struct Memory {
     setup: Setup,
     shared: Arc<Shared>,
+    store: SharedStore,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -39,6 +40,8 @@ struct Memory {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// What the servers draw from.
+    random: Mutex<fastrand::Rng>,
 }
 
 #[derive(Default)]
@@ -127,8 +130,12 @@ impl Shared {
 
 impl Memory {
     fn new(setup: Setup) -> Self {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
-        Self { setup, shared, threads: Vec::new() }
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            random: Mutex::new(fastrand::Rng::with_seed(0x5eed)),
+        });
+        Self { setup, shared, store: SharedStore::new(), threads: Vec::new() }
     }
 
     fn with<R>(&self, stream: Handle, act: impl FnOnce(&mut Pipe) -> R) -> R {
@@ -147,8 +154,9 @@ impl Network for Memory {
             state.pipes.len() - 1
         };
         let shared = Arc::clone(&self.shared);
-        let mut serve = Serve { shared, stream, limits: self.setup.limits, thread: None };
-        with_service(self.setup.service, &mut serve);
+        let (store, limits) = (self.store.clone(), self.setup.limits);
+        let mut serve = Serve { shared, stream, store, limits, thread: None };
+        with_service(self.setup, &mut serve);
         self.threads.push(serve.thread.expect("the catalog has the service"));
         stream
     }
@@ -204,6 +212,18 @@ impl Network for Memory {
         end
     }
 
+    fn stored(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.store.stored(name)
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        self.store.names()
+    }
+
+    fn unfinished(&mut self) -> usize {
+        self.store.unfinished()
+    }
+
     fn many(&self) -> usize {
         50
     }
@@ -219,6 +239,7 @@ impl Drop for Memory {
             let served = thread.join();
             assert!(served.is_ok() || std::thread::panicking(), "a server panicked");
         }
+        self.store.assert_all_given_back();
     }
 }
 
@@ -226,6 +247,7 @@ impl Drop for Memory {
 struct Serve {
     shared: Arc<Shared>,
     stream: Handle,
+    store: SharedStore,
     limits: Limits,
     thread: Option<JoinHandle<()>>,
 }
@@ -233,12 +255,12 @@ struct Serve {
 impl WithService for Serve {
     fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
         let mut wire = ServerEnd { shared: Arc::clone(&self.shared), stream: self.stream };
-        let limits = self.limits;
+        let (mut store, limits) = (self.store.clone(), self.limits);
         self.thread = Some(std::thread::spawn(move || {
             let mut host = Ends(Arc::clone(&wire.shared));
             let (mut input, mut output) = (vec![0; 8192], vec![0; 8192]);
             let buffers = Buffers { input: &mut input, output: &mut output };
-            converse(service.open(), &mut wire, &mut SharedStore, &mut host, buffers, &limits);
+            converse(service.open(), &mut wire, &mut store, &mut host, buffers, &limits);
         }));
     }
 }
@@ -251,6 +273,11 @@ impl Host for Ends {
             self.0.lock().ends.push_back(end);
             self.0.changed.notify_all();
         }
+    }
+
+    fn entropy(&mut self, buf: &mut [u8]) -> bool {
+        self.0.random.lock().unwrap_or_else(PoisonError::into_inner).fill(buf);
+        true
     }
 }
 

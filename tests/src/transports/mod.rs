@@ -9,7 +9,7 @@ mod tap;
 
 use anywire_core::checked::Checked;
 use anywire_core::datagram::DatagramService;
-use anywire_core::service::{About, StreamService, Visitor, catalog};
+use anywire_core::service::{About, Setting, SettingError, StreamService, Visitor, catalog};
 
 use crate::network::{Network, Setup};
 pub use tap::PROBLEM as TAP_PROBLEM;
@@ -59,29 +59,38 @@ impl<S: StreamService> StreamService for Watched<S> {
     type Session = Checked<S::Session>;
     const ABOUT: About = S::ABOUT;
     const FILES: bool = S::FILES;
+    const SETTINGS: &'static [Setting] = S::SETTINGS;
+
+    fn set(&mut self, name: &str, value: &'static str) -> Result<(), SettingError> {
+        self.0.set(name, value)
+    }
 
     fn open(&self) -> Self::Session {
         Checked::new(self.0.open())
     }
 }
 
-/// Does something with the service of the catalog that has a name.
+/// Does something with a service of the catalog, set as it is to be.
 trait WithService {
     fn with<S: StreamService + Send + 'static>(&mut self, service: S);
 }
 
-fn with_service(name: &str, what: &mut impl WithService) {
-    struct Named<'a, W>(&'a str, &'a mut W);
+fn with_service(setup: Setup, what: &mut impl WithService) {
+    struct Named<'a, W>(Setup, &'a mut W);
 
     impl<W: WithService> Visitor for Named<'_, W> {
         fn stream<S: StreamService + Send + 'static>(&mut self, service: S) {
-            if S::ABOUT.name == self.0 {
-                self.1.with(Watched(service));
+            if S::ABOUT.name == self.0.service {
+                let mut service = Watched(service);
+                for (name, value) in self.0.settings {
+                    service.set(name, value).expect("the service has such a setting");
+                }
+                self.1.with(service);
             }
         }
 
         fn datagram<D: DatagramService + Send + 'static>(&mut self, _: D) {}
     }
 
-    catalog(&mut Named(name, what));
+    catalog(&mut Named(setup, what));
 }

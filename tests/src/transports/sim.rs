@@ -14,7 +14,7 @@ use anywire_smoltcp::stack::{self, Stack};
 use anywire_smoltcp::stream::Stream;
 use smoltcp::iface::SocketStorage;
 
-use super::store::SharedStore;
+use super::store::{Files, SharedStore};
 use super::{Frontend, Peer, Transport, WithService, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use anywire_core::store::OpenIn;
@@ -25,7 +25,7 @@ pub(super) const TRANSPORT: Transport = Transport {
     missing: never_missing,
     with: |setup, peer| {
         let mut run = Run { setup, peer, ran: None };
-        with_service(setup.service, &mut run);
+        with_service(setup, &mut run);
         run.ran.unwrap_or_else(|| Err(anyhow::anyhow!("no service {}", setup.service)))
     },
 };
@@ -79,7 +79,7 @@ fn run<S: StreamService>(setup: Setup, service: S, peer: Peer<'_>) -> anyhow::Re
     let settings = Settings { limits: setup.limits, ..Settings::default() };
     let mut pool = Pool::new(&mut server, service, S::ABOUT.port, memory, settings)?;
     let mut endpoints = [&mut pool as &mut dyn Endpoint<SharedStore>];
-    let server = Node::new(server, &mut endpoints, SharedStore, Ends::default());
+    let server = Node::new(server, &mut endpoints, SharedStore::new(), Ends::default());
 
     let mut sockets: Vec<_> = (0..STREAMS).map(|_| SocketStorage::EMPTY).collect();
     let memory =
@@ -97,14 +97,27 @@ fn run<S: StreamService>(setup: Setup, service: S, peer: Peer<'_>) -> anyhow::Re
     Ok(())
 }
 
-#[derive(Default)]
-struct Ends(VecDeque<End>);
+struct Ends {
+    ends: VecDeque<End>,
+    random: fastrand::Rng,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self { ends: VecDeque::new(), random: fastrand::Rng::with_seed(0x5eed) }
+    }
+}
 
 impl Observer for Ends {
     fn observe(&mut self, _: &Connection, event: Event<'_>) {
         if let Event::Ended { end, .. } = event {
-            self.0.push_back(end);
+            self.ends.push_back(end);
         }
+    }
+
+    fn entropy(&mut self, buf: &mut [u8]) -> bool {
+        self.random.fill(buf);
+        true
     }
 }
 
@@ -174,10 +187,22 @@ impl Network for Sim<'_, '_, '_, '_> {
     fn ended(&mut self, limit: Duration) -> Option<End> {
         let mut end = None;
         self.net.run_until(limit, |net| {
-            end = net.a.observer.0.pop_front();
+            end = net.a.observer.ends.pop_front();
             end.is_some()
         });
         end
+    }
+
+    fn stored(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.net.a.store.stored(name)
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        self.net.a.store.names()
+    }
+
+    fn unfinished(&mut self) -> usize {
+        self.net.a.store.unfinished()
     }
 
     fn many(&self) -> usize {

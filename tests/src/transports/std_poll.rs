@@ -12,6 +12,7 @@ use anywire_std::engine::{Link, Observer, Options, Server, Stopper};
 use anywire_std::folder::{FolderOptions, FolderStore};
 
 use super::linux::{self, FromLinux};
+use super::store::Files;
 use super::{Frontend, Transport, WithService, never_missing, with_service};
 use crate::network::Setup;
 use crate::samples;
@@ -33,7 +34,7 @@ pub(super) struct Running {
     ends: Receiver<End>,
     stopper: Stopper,
     thread: Option<JoinHandle<std::io::Result<()>>>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Sends every end to whoever asks for them.
@@ -63,18 +64,20 @@ impl WithService for Bind<'_> {
 impl Running {
     pub(super) fn start(setup: Setup, addr: SocketAddr) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let store = FolderStore::open(dir.path(), FolderOptions::default())?;
+        let options =
+            FolderOptions { max_file: samples::LONGEST as u64, ..FolderOptions::default() };
+        let store = FolderStore::open(dir.path(), options)?;
         samples::write(dir.path())?;
         let options =
             Options { limits: setup.limits, grace: Duration::from_secs(1), ..Options::default() };
         let (sender, ends) = channel();
         let mut server = Server::new(options, store, Arc::new(Ends(Mutex::new(sender))))?;
         let mut bind = Bind { server: &mut server, addr, bound: None };
-        with_service(setup.service, &mut bind);
+        with_service(setup, &mut bind);
         let addr = bind.bound.ok_or_else(|| anyhow::anyhow!("no service {}", setup.service))??;
         let stopper = server.stopper();
         let thread = Some(std::thread::spawn(move || server.run()));
-        Ok(Self { addr, ends, stopper, thread, _dir: dir })
+        Ok(Self { addr, ends, stopper, thread, dir })
     }
 }
 
@@ -101,5 +104,9 @@ impl linux::Server for Running {
 
     fn ended(&mut self, limit: Duration) -> Option<End> {
         self.ends.recv_timeout(limit).ok()
+    }
+
+    fn files(&self) -> &dyn Files {
+        &self.dir
     }
 }

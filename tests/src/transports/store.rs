@@ -1,70 +1,173 @@
-//! The samples, in RAM.
+//! What the servers keep their files in, and how a scenario looks into it.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anywire_core::name::FileName;
-use anywire_core::ram::{RamReader, RamStore, RamWriter};
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
 
 use crate::samples;
 
-/// One store in RAM, with the samples in it, for all servers.
-#[derive(Debug)]
-pub(super) struct SharedStore;
+/// What can be seen of a server's store from outside.
+pub(super) trait Files {
+    /// The bytes of the file `name`.
+    fn stored(&self, name: &str) -> Option<Vec<u8>>;
 
-/// The samples, and room for as many readers as there may be: reading takes none.
-static STORE: Mutex<RamStore<{ samples::FILES.len() }, { samples::LONGEST }>> =
-    Mutex::new(RamStore::new());
+    /// Every file that is under a name, in order.
+    fn names(&self) -> Vec<String>;
+
+    /// How many files are being written.
+    fn unfinished(&self) -> usize;
+}
+
+/// A [`FolderStore`](anywire_std::folder::FolderStore)'s folder, looked at without it.
+impl Files for tempfile::TempDir {
+    fn stored(&self, name: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.path().join(name)).ok()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = entries(self);
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
+    }
+
+    fn unfinished(&self) -> usize {
+        entries(self).iter().filter(|name| name.starts_with(".anywire-")).count()
+    }
+}
+
+/// The regular files of a folder, hidden ones too.
+fn entries(dir: &tempfile::TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.path()).expect("the folder is there").map(Result::unwrap);
+    // One that is gone meanwhile was none.
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    files.map(|entry| entry.file_name().into_string().expect("names are UTF-8")).collect()
+}
+
+/// A store in RAM, with the samples in it and room for more: all clones are one store.
+///
+/// A `RamStore` that can hold all that the scenarios upload would not fit on a stack, and would be made on one.
+#[derive(Clone, Debug)]
+pub(super) struct SharedStore(Arc<Mutex<Shelf>>);
+
+#[derive(Debug)]
+struct Shelf {
+    files: BTreeMap<String, Arc<Vec<u8>>>,
+    reading: usize,
+    writing: usize,
+}
+
+/// A file that is being read, and how far it has been.
+#[derive(Debug)]
+pub(super) struct Reader(Arc<Vec<u8>>, usize);
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(super) struct Writer {
+    name: String,
+    bytes: Vec<u8>,
+    replace: bool,
+}
 
 impl SharedStore {
-    fn with<R>(
-        act: impl FnOnce(&mut RamStore<{ samples::FILES.len() }, { samples::LONGEST }>) -> R,
-    ) -> R {
-        let mut store = STORE.lock().unwrap_or_else(PoisonError::into_inner);
-        if store.is_empty() {
-            for (name, len) in samples::FILES {
-                let name = FileName::new(name.as_bytes()).expect("a sample has a good name");
-                store.put(name, &samples::bytes(len)).expect("the samples fit");
-            }
-        }
-        act(&mut store)
+    /// One with the samples.
+    pub(super) fn new() -> Self {
+        let sample = |&(name, len): &(&str, usize)| (name.into(), Arc::new(samples::bytes(len)));
+        let files = samples::FILES.iter().map(sample).collect();
+        Self(Arc::new(Mutex::new(Shelf { files, reading: 0, writing: 0 })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever is gone has closed, committed or abandoned what it had open.
+    pub(super) fn assert_all_given_back(&self) {
+        let shelf = self.lock();
+        let open = (shelf.reading, shelf.writing);
+        assert!(open == (0, 0) || std::thread::panicking(), "{open:?} files are open for ever");
+    }
+}
+
+impl Files for SharedStore {
+    fn stored(&self, name: &str) -> Option<Vec<u8>> {
+        self.lock().files.get(name).map(|bytes| bytes.to_vec())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.lock().files.keys().cloned().collect()
+    }
+
+    fn unfinished(&self) -> usize {
+        self.lock().writing
     }
 }
 
 impl Store for SharedStore {
-    type Reader = RamReader;
-    type Writer = RamWriter;
+    type Reader = Reader;
+    type Writer = Writer;
 
-    fn open(&mut self, name: FileName<'_>) -> Result<(RamReader, u64), Refusal> {
-        Self::with(|store| store.open(name))
+    fn open(&mut self, name: FileName<'_>) -> Result<(Reader, u64), Refusal> {
+        let mut shelf = self.lock();
+        let bytes = Arc::clone(shelf.files.get(name.as_str()).ok_or(Refusal::NotFound)?);
+        shelf.reading += 1;
+        let len = bytes.len() as u64;
+        Ok((Reader(bytes, 0), len))
     }
 
-    fn read(&mut self, file: &mut RamReader, buf: &mut [u8]) -> Result<usize, Refusal> {
-        Self::with(|store| store.read(file, buf))
+    fn read(&mut self, file: &mut Reader, buf: &mut [u8]) -> Result<usize, Refusal> {
+        let left = &file.0[file.1..];
+        let len = left.len().min(buf.len());
+        buf[..len].copy_from_slice(&left[..len]);
+        file.1 += len;
+        Ok(len)
     }
 
-    fn close(&mut self, file: RamReader) {
-        Self::with(|store| store.close(file));
+    fn close(&mut self, _: Reader) {
+        self.lock().reading -= 1;
     }
 
-    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<RamWriter, Refusal> {
-        Self::with(|store| store.create(name, replace))
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<Writer, Refusal> {
+        let mut shelf = self.lock();
+        let name = name.as_str().to_owned();
+        if samples::NOT_FILES.contains(&&*name) {
+            return Err(Refusal::NotAFile);
+        }
+        if !replace && shelf.files.contains_key(&name) {
+            return Err(Refusal::Exists);
+        }
+        shelf.writing += 1;
+        Ok(Writer { name, bytes: Vec::new(), replace })
     }
 
-    fn expect(&mut self, file: &mut RamWriter, len: u64) -> Result<(), Refusal> {
-        Self::with(|store| store.expect(file, len))
+    fn expect(&mut self, _: &mut Writer, len: u64) -> Result<(), Refusal> {
+        let max = samples::LONGEST as u64;
+        if len > max { Err(Refusal::TooLarge { max }) } else { Ok(()) }
     }
 
-    fn write(&mut self, file: &mut RamWriter, bytes: &[u8]) -> Result<usize, Refusal> {
-        Self::with(|store| store.write(file, bytes))
+    fn write(&mut self, file: &mut Writer, bytes: &[u8]) -> Result<usize, Refusal> {
+        let len = bytes.len().min(samples::LONGEST - file.bytes.len());
+        if len == 0 {
+            return Err(Refusal::TooLarge { max: samples::LONGEST as u64 });
+        }
+        file.bytes.extend_from_slice(&bytes[..len]);
+        Ok(len)
     }
 
-    fn commit(&mut self, file: RamWriter) -> Result<(), Refusal> {
-        Self::with(|store| store.commit(file))
+    fn commit(&mut self, file: Writer) -> Result<(), Refusal> {
+        let mut shelf = self.lock();
+        shelf.writing -= 1;
+        if !file.replace && shelf.files.contains_key(&file.name) {
+            return Err(Refusal::Exists);
+        }
+        shelf.files.insert(file.name, Arc::new(file.bytes));
+        Ok(())
     }
 
-    fn abandon(&mut self, file: RamWriter) {
-        Self::with(|store| store.abandon(file));
+    fn abandon(&mut self, _: Writer) {
+        self.lock().writing -= 1;
     }
 }

@@ -21,7 +21,7 @@ use embedded_io::{Read, Write};
 
 use super::linux::{self, FromLinux, Server as _};
 use super::std_poll::{Ends, Running};
-use super::store::SharedStore;
+use super::store::{Files, SharedStore};
 use super::{Frontend, Transport, WithService, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 
@@ -74,6 +74,7 @@ fn device() -> MutexGuard<'static, ()> {
 struct StackServer {
     addr: SocketAddr,
     ends: Receiver<End>,
+    store: SharedStore,
     stopper: Stopper,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -99,13 +100,14 @@ impl StackServer {
         };
         let (sender, ends) = channel();
         let observer = Arc::new(Ends(Mutex::new(sender)));
-        let mut server = Server::new(Station::default(), options, SharedStore, observer)?;
+        let store = SharedStore::new();
+        let mut server = Server::new(Station::default(), options, store.clone(), observer)?;
         let mut bind = Bind { server: &mut server, bound: None };
-        with_service(setup.service, &mut bind);
+        with_service(setup, &mut bind);
         let addr = bind.bound.ok_or_else(|| anyhow::anyhow!("no service {}", setup.service))??;
         let stopper = server.stopper();
         let thread = Some(std::thread::spawn(move || server.run()));
-        Ok(Self { addr, ends, stopper, thread })
+        Ok(Self { addr, ends, store, stopper, thread })
     }
 }
 
@@ -133,6 +135,10 @@ impl linux::Server for StackServer {
 
     fn ended(&mut self, limit: Duration) -> Option<End> {
         self.ends.recv_timeout(limit).ok()
+    }
+
+    fn files(&self) -> &dyn Files {
+        &self.store
     }
 }
 
@@ -213,6 +219,18 @@ impl Network for TapClient {
             }
             std::thread::yield_now();
         }
+    }
+
+    fn stored(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.server.files().stored(name)
+    }
+
+    fn names(&mut self) -> Vec<String> {
+        self.server.files().names()
+    }
+
+    fn unfinished(&mut self) -> usize {
+        self.server.files().unfinished()
     }
 
     fn many(&self) -> usize {

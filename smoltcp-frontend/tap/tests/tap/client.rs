@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -15,6 +16,8 @@ crate::tests![
     client_echo_over_udp,
     client_hello_asks_and_shows,
     client_file_stores_what_it_gets,
+    client_upload_and_typed_store_what_they_are_given,
+    client_upload_sends_on_while_it_waits_for_a_name,
     a_reset_in_the_middle_is_a_failure_and_leaves_no_file,
     connect_is_full_duplex_and_half_closes,
     connect_sees_a_reset,
@@ -72,6 +75,68 @@ fn client_file_stores_what_it_gets() {
         assert_output(&output, 0, &format!("The size of photo is {len}\n"));
         assert!(std::fs::read(here.path().join("photo")).unwrap() == content);
     }
+}
+
+fn client_upload_and_typed_store_what_they_are_given() {
+    let server = LinuxServer::start();
+    let here = tempfile::tempdir().unwrap();
+    let content = sample(583_163);
+    std::fs::write(here.path().join("photo"), &content).unwrap();
+    std::fs::write(here.path().join("empty"), b"").unwrap();
+    std::fs::create_dir(server.folder.path().join("taken")).unwrap();
+    std::fs::write(here.path().join("taken"), b"").unwrap();
+    let mut client = anywire_tap(&["client", "upload", "empty", "taken", "photo"]);
+    client.current_dir(here.path());
+    let output = run(client, b"");
+    assert_output(&output, 1, "empty: 0 bytes stored\nphoto: 583163 bytes stored\n");
+    assert!(text(&output.stderr).contains("taken: the server does not store it: "));
+    assert!(std::fs::read(server.folder.path().join("photo")).unwrap() == content);
+
+    let output = run(anywire_tap(&["client", "typed", "--string", "text"]), b"");
+    assert_output(&output, 0, "STRING of 4 bytes: accepted\n");
+    let output = run(anywire_tap(&["client", "typed", "--random", "1M"]), b"");
+    assert_output(&output, 0, "DATA_3B of 1048576 bytes: accepted\n");
+}
+
+/// While nobody types the stack has work to do: what was written is in its rings, not in a kernel's.
+fn client_upload_sends_on_while_it_waits_for_a_name() {
+    // What fits into the client's ring, and not into the server's window.
+    let content = sample(200_000);
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.set_recv_buffer_size(4096).unwrap();
+    listener.set_reuse_address(true).unwrap();
+    listener.bind(&SocketAddr::new(LINUX.parse().unwrap(), 9003).into()).unwrap();
+    listener.listen(1).unwrap();
+    let (all_there, received) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = TcpListener::from(listener).accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut name = [0; 3 + 5];
+        stream.read_exact(&mut name).unwrap();
+        stream.write_all(b"OK").unwrap();
+        let mut data = vec![0; 4 + 200_000];
+        let whole = stream.read_exact(&mut data).map(|()| data.split_off(4));
+        all_there.send(whole).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    let here = tempfile::tempdir().unwrap();
+    std::fs::write(here.path().join("photo"), &content).unwrap();
+    let mut client = anywire_tap(&["client", "upload"]);
+    let mut client = client
+        .current_dir(here.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut names = client.stdin.take().unwrap();
+    // Two lines at once: the second is read with the first, and must not be waited for.
+    names.write_all(b"\nphoto\n").unwrap();
+    let whole = received.recv().unwrap();
+    assert!(whole.expect("nothing was sent while it waited") == content);
+    drop(names);
+    let output = client.wait_with_output().unwrap();
+    assert_output(&output, 0, "photo: 200000 bytes stored\n");
+    server.join().unwrap();
 }
 
 fn a_reset_in_the_middle_is_a_failure_and_leaves_no_file() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anywire_core::service::{echo::Echo, file::File, hello::Hello};
+use anywire_core::service::{echo::Echo, file::File, hello::Hello, typed::Typed, upload::Upload};
 use anywire_std::engine;
 use anywire_std::folder::{FolderOptions, FolderStore};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -169,7 +169,7 @@ pub(crate) fn exchange(stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     got
 }
 
-/// A std server of echo, hello and file at Linux's end, on ports 9900, 65432 and 6565. It is stopped when dropped.
+/// A std server of echo, hello, typed, upload and file at Linux's end, on their default ports. It is stopped when dropped.
 pub(crate) struct LinuxServer {
     stopper: engine::Stopper,
     thread: Option<JoinHandle<()>>,
@@ -186,6 +186,8 @@ impl LinuxServer {
         server.bind_stream(Echo, addr(9900)).unwrap();
         server.bind_datagram(Echo, addr(9900)).unwrap();
         server.bind_stream(Hello, addr(65432)).unwrap();
+        server.bind_stream(Typed::default(), addr(9002)).unwrap();
+        server.bind_stream(Upload, addr(9003)).unwrap();
         server.bind_stream(File, addr(6565)).unwrap();
         let stopper = server.stopper();
         let thread = std::thread::spawn(move || server.run().unwrap());

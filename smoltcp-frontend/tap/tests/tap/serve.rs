@@ -35,13 +35,15 @@ fn ping_is_answered() {
 
 fn all_services_listen_on_their_ports() {
     let mut server = Server::start(&[], 0);
-    let lines: Vec<_> = (0..4).map(|_| server.line()).collect();
+    let lines: Vec<_> = (0..6).map(|_| server.line()).collect();
     assert_eq!(
         lines,
         [
             "listening echo tcp 192.168.69.1:9900",
             "listening echo udp 192.168.69.1:9900",
             "listening hello tcp 192.168.69.1:65432",
+            "listening typed tcp 192.168.69.1:9002",
+            "listening upload tcp 192.168.69.1:9003",
             "listening file tcp 192.168.69.1:6565",
         ]
     );

@@ -3,6 +3,10 @@
 mod echo;
 mod file;
 mod hello;
+mod outbox;
+mod progress;
+mod typed;
+mod upload;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +22,7 @@ use anywire_core::session::{Reason, Session};
 use anywire_core::store::Store;
 
 use crate::cli::failure::Failure;
-use crate::cli::network::{HostWire, Network, in_words};
+use crate::cli::network::{HostWire, Network, in_words, is_reset};
 use crate::cli::options::{Client, Target};
 use crate::cli::signals;
 use crate::console::input;
@@ -30,6 +34,8 @@ pub(super) fn run<N: Network>(options: N::Options, client: Client) -> Result<(),
         Client::Echo(args) => echo::run::<N>(options, args),
         Client::Hello(args) => hello::run::<N>(options, args),
         Client::File(args) => file::run::<N>(options, args),
+        Client::Typed(args) => typed::run::<N>(options, args),
+        Client::Upload(args) => upload::run::<N>(options, args),
     }
 }
 
@@ -58,48 +64,88 @@ impl Server {
         output: &mut Output,
         on_event: impl FnMut(&mut Output, Event<'_>),
     ) -> Result<(), Failure> {
-        let (mut wire, _): (_, SocketAddr) =
-            network.connect(&self.host, self.port, self.timeout)?;
-        let limits =
-            Limits { idle: Some(self.timeout), head: Some(self.timeout), ..Limits::default() };
-        let mut host = Person { output, on_event, input_failed: None };
-        let mut input = vec![0; (S::HOLD + S::ROOM).max(BUFFER)];
-        let mut room = vec![0; S::ROOM.max(BUFFER)];
-        let buffers = Buffers { input: &mut input, output: &mut room };
-        let outcome = converse(session, &mut wire, store, &mut host, buffers, &limits);
+        let wire = self.connect(network)?;
+        let mut host = Person { network, output, on_event, input_failed: None };
+        let outcome = self.talk(wire, session, store, &mut host);
         let input_failed = host.input_failed;
-        wire.close(self.timeout);
         output.check().map_err(Failure::Output)?;
         if let Some(error) = input_failed {
             return Err(anyhow!("cannot read from standard input: {error}").into());
         }
         match outcome.end {
             End::Finished => Ok(()),
-            _ => Err(self.failure(&outcome).into()),
+            _ => Err(anyhow!(self.why(&outcome, Body::Comes)).into()),
         }
     }
 
-    /// What went wrong, for a person.
-    fn failure(&self, outcome: &Outcome<impl embedded_io::Error>) -> anyhow::Error {
+    fn connect<N: Network>(&self, network: &mut N) -> anyhow::Result<N::Wire> {
+        let (wire, _): (_, SocketAddr) = network.connect(&self.host, self.port, self.timeout)?;
+        Ok(wire)
+    }
+
+    /// Holds one conversation, and closes the connection.
+    fn talk<W: HostWire, S: Session>(
+        &self,
+        mut wire: W,
+        session: S,
+        store: &mut impl Store,
+        host: &mut impl Host,
+    ) -> Outcome<W::Error> {
+        let limits =
+            Limits { idle: Some(self.timeout), head: Some(self.timeout), ..Limits::default() };
+        let mut input = vec![0; (S::HOLD + S::ROOM).max(BUFFER)];
+        let mut room = vec![0; S::ROOM.max(BUFFER)];
+        let buffers = Buffers { input: &mut input, output: &mut room };
+        let outcome = converse(session, &mut wire, store, host, buffers, &limits);
+        wire.close(self.timeout);
+        outcome
+    }
+
+    /// Why a conversation did not end in good order, for a person.
+    fn why(&self, outcome: &Outcome<impl embedded_io::Error>, body: Body) -> String {
         let seconds = self.timeout.as_secs_f64();
         match outcome.end {
             End::Reset => match &outcome.error {
-                Some(error) => anyhow!("the connection to {self} failed: {}", in_words(error)),
-                None => anyhow!("the connection to {self} was reset"),
+                Some(error) if !is_reset(error) => {
+                    format!("the connection to {self} failed: {}", in_words(error))
+                }
+                _ => format!("{self} reset the connection"),
             },
             End::Aborted(Reason::Idle | Reason::HeadTimeout) => {
-                anyhow!("{self} did not answer within {seconds} s")
+                format!("{self} did not answer within {seconds} s")
             }
-            End::Aborted(Reason::Cut { moved, stop: Stop::TimedOut }) => {
-                anyhow!("{self} sent nothing for {seconds} s, after {moved} bytes")
+            End::Aborted(Reason::NoAnswer) => {
+                format!("{self} ended the connection without an answer")
             }
-            End::Aborted(Reason::Cut { moved: 0, stop: Stop::Reset }) => {
-                anyhow!("{self} reset the connection: it has no such file, or does not give it")
-            }
-            End::Aborted(reason) => anyhow!("the conversation with {self} failed: {reason}"),
-            other => anyhow!("the conversation with {self} failed: {other:?}"),
+            End::Aborted(Reason::Cut { moved, stop }) => match (body, stop) {
+                (Body::Comes, Stop::TimedOut) => {
+                    format!("{self} sent nothing for {seconds} s, after {moved} bytes")
+                }
+                (Body::Goes, Stop::TimedOut) => {
+                    format!("{self} took nothing for {seconds} s, after {moved} bytes")
+                }
+                (Body::Comes, Stop::Reset) if moved == 0 => {
+                    format!("{self} reset the connection: it has no such file, or does not give it")
+                }
+                (_, Stop::Reset) => format!("{self} reset the connection after {moved} bytes"),
+                (Body::Goes, Stop::FileShort) => {
+                    format!("it became shorter while it was sent, after {moved} bytes")
+                }
+                _ => format!("the conversation with {self} failed: {stop}, after {moved} bytes"),
+            },
+            End::Aborted(reason) => format!("the conversation with {self} failed: {reason}"),
+            other => format!("the conversation with {self} failed: {other:?}"),
         }
     }
+}
+
+/// Where a body goes.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    /// To us.
+    Comes,
+    /// To the server.
+    Goes,
 }
 
 /// For a session: enough to be fast.
@@ -112,13 +158,14 @@ impl fmt::Display for Server {
 }
 
 /// The host of a client's session: somebody who reads standard output, and types.
-struct Person<'o, F> {
+struct Person<'o, N, F> {
+    network: &'o mut N,
     output: &'o mut Output,
     on_event: F,
     input_failed: Option<std::io::Error>,
 }
 
-impl<F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, F> {
+impl<N: Network, F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, N, F> {
     fn observe(&mut self, event: Event<'_>) {
         (self.on_event)(self.output, event);
     }
@@ -128,7 +175,8 @@ impl<F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, F> {
     }
 
     fn line(&mut self, prompt: &str, line: &mut [u8]) -> Option<usize> {
-        let asked = input::ask(|| self.output.write(prompt.as_bytes()), line.len());
+        let prompt = || self.output.write(prompt.as_bytes());
+        let asked = input::ask_while(prompt, line.len(), |input| self.network.await_input(input));
         let typed = match asked {
             Ok(typed) => typed?,
             Err(error) => {

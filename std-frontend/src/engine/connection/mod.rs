@@ -109,6 +109,8 @@ pub(super) struct Connection<S, St: Store> {
     broken: bool,
     /// Another thread is at work for it.
     job: bool,
+    /// It has ended, but for a socket that another thread still has.
+    over: bool,
     /// Its deadline has passed; it reads, or writes, once more first.
     due: bool,
     /// It stands in the queue of those that can go on: once, however many events come.
@@ -152,6 +154,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             ended: false,
             broken: false,
             job: false,
+            over: false,
             due: false,
             queued: false,
         }
@@ -168,6 +171,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     /// Whether its turn comes without an event.
     pub(super) fn is_queued(&self) -> bool {
         self.queued
+    }
+
+    /// Whether it is over, and waits for its socket only: until that is closed, its events come to this slot.
+    pub(super) fn awaits_socket(&self) -> bool {
+        self.over && self.stream.is_none()
     }
 
     /// Its turn has come again.
@@ -233,6 +241,9 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         cx: &mut Context<St>,
         observer: &dyn Observer,
     ) -> bool {
+        if self.over {
+            return false;
+        }
         for _ in 0..TURNS {
             match self.turn(key, cx, observer) {
                 Turn::More => {}
@@ -459,6 +470,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         if let (Want::Abort(_), Some(stream)) = (self.conversation.want(), &self.stream) {
             reset_on_close(SockRef::from(stream), true);
         }
+        self.over = true;
         cx.timers.remove(key, &mut self.timer);
         self.drop_pending(cx);
         release(&mut cx.store, &mut self.file);

@@ -1,0 +1,169 @@
+//! The files of a folder: the system moves their bytes by itself.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anywire_core::request::Refusal;
+use rustix::io::{Errno, ReadWriteFlags};
+use rustix::pipe::SpliceFlags;
+
+use super::{Halt, HostReader, HostWriter, Received, Sent};
+use crate::folder::{FolderReader, FolderWriter};
+
+/// So much is looked at, read ahead and sent at once.
+const PIECE: usize = 256 << 10;
+
+impl HostReader for FolderReader {
+    type ReadAhead = Box<dyn FnOnce() + Send>;
+
+    fn send(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<Sent<Self::ReadAhead>> {
+        let piece = most.min(PIECE);
+        if self.at >= self.warm {
+            if self.is_cold(self.at) || self.is_cold(self.at + piece as u64 - 1) {
+                return Ok(Sent::Cold(self.read_ahead()));
+            }
+            self.warm = self.at + piece as u64;
+        }
+        match rustix::fs::sendfile(socket, &*self.file, Some(&mut self.at), piece) {
+            Ok(n) => Ok(Sent::Bytes(n)),
+            Err(Errno::INVAL | Errno::NOSYS) => Ok(Sent::Unsupported),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl FolderReader {
+    /// Whether the byte `at` would have to come from the disk. Where the system cannot say, it would not.
+    fn is_cold(&self, at: u64) -> bool {
+        let buf = &mut [0];
+        let mut buf = [io::IoSliceMut::new(buf)];
+        let read = rustix::io::preadv2(self.file.as_fd(), &mut buf, at, ReadWriteFlags::NOWAIT);
+        matches!(read, Err(Errno::AGAIN))
+    }
+
+    /// Reads the next pieces into the page cache.
+    fn read_ahead(&mut self) -> Box<dyn FnOnce() + Send> {
+        let (file, from) = (std::sync::Arc::clone(&self.file), self.at);
+        self.warm = from + 4 * PIECE as u64;
+        let until = self.warm;
+        Box::new(move || {
+            use std::os::unix::fs::FileExt;
+            let mut buf = vec![0; PIECE];
+            let mut at = from;
+            while at < until {
+                // What cannot be read here cannot be sent either, and that is where it is told.
+                match file.read_at(&mut buf, at) {
+                    Ok(0) | Err(_) => break,
+                    Ok(n) => at += n as u64,
+                }
+            }
+        })
+    }
+}
+
+/// So much of a body is on its way through a pipe at once.
+const PIPE: usize = 1 << 20;
+
+thread_local! {
+    /// An empty pipe, for the next body that this thread moves.
+    static SPARE: RefCell<Option<Pipe>> = const { RefCell::new(None) };
+}
+
+struct Pipe {
+    output: OwnedFd,
+    input: OwnedFd,
+}
+
+impl Pipe {
+    fn spare() -> io::Result<Self> {
+        if let Some(pipe) = SPARE.take() {
+            return Ok(pipe);
+        }
+        let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        // One that stays at 64 KiB will do as well.
+        let _ = rustix::pipe::fcntl_setpipe_size(&input, PIPE);
+        Ok(Self { output, input })
+    }
+}
+
+impl HostWriter for FolderWriter {
+    /// From the socket into a pipe, and from there into the file: measured against reading and writing 1 MiB at a time, that is 10 to
+    /// 20 % faster on a tmpfs, takes a fifth less of the processor's time, and is as fast on a disk.
+    fn receive(&mut self, socket: BorrowedFd<'_>, most: u64) -> Option<Received> {
+        let Ok(pipe) = Pipe::spare() else { return None };
+        let mut len = 0;
+        let halt = loop {
+            let left = most.saturating_sub(len).min(PIPE as u64) as usize;
+            if left == 0 {
+                break Halt::Turn;
+            }
+            let allowed = usize::try_from(self.room()).unwrap_or(usize::MAX);
+            let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+            // One byte more than is allowed is too many; the end of the stream is not.
+            let most = left.min(allowed.max(1));
+            match rustix::pipe::splice(socket, None, &pipe.input, None, most, flags) {
+                Ok(0) => break Halt::Ended,
+                // What is left in the pipe goes with it.
+                Ok(_) if allowed == 0 => {
+                    return Some(Received { len, halt: Halt::Refused(self.too_large()) });
+                }
+                Ok(n) => match self.append_from(&pipe, n) {
+                    Ok(()) => len += n as u64,
+                    Err((appended, why)) => {
+                        let len = len + appended as u64;
+                        return Some(Received { len, halt: Halt::Refused(why) });
+                    }
+                },
+                Err(Errno::AGAIN) => break Halt::WouldBlock,
+                Err(Errno::INTR) => {}
+                Err(Errno::INVAL) if len == 0 => return None,
+                Err(_) => break Halt::Reset,
+            }
+        };
+        SPARE.set(Some(pipe));
+        Some(Received { len, halt })
+    }
+}
+
+impl FolderWriter {
+    /// Moves the `len` bytes that are in the pipe into the file. If it cannot it says how many it has moved, and why not more.
+    fn append_from(&mut self, pipe: &Pipe, len: usize) -> Result<(), (usize, Refusal)> {
+        let mut left = len;
+        while left > 0 {
+            let moved = match rustix::pipe::splice(
+                &pipe.output,
+                None,
+                self.file(),
+                None,
+                left,
+                SpliceFlags::MOVE,
+            ) {
+                Ok(moved) => Ok(moved),
+                Err(Errno::INTR) => continue,
+                // A file system that does not know how: through the program, then.
+                Err(Errno::INVAL) => self.copy_from(pipe, left),
+                Err(error) => Err(error.into()),
+            };
+            match moved {
+                Ok(0) => return Err((len - left, Refusal::Full)),
+                Ok(moved) => {
+                    left -= moved.min(left);
+                    self.appended(moved).map_err(|why| (len - left, why))?;
+                }
+                Err(error) => return Err((len - left, self.refusal(&error))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies up to `most` of the bytes in the pipe into the file.
+    fn copy_from(&self, pipe: &Pipe, most: usize) -> io::Result<usize> {
+        let mut buf = [0; 16 << 10];
+        let room = buf.len().min(most);
+        let n = rustix::io::read(&pipe.output, buf.get_mut(..room).unwrap_or_default())?;
+        let mut file = self.file();
+        file.write_all(buf.get(..n).unwrap_or_default())?;
+        Ok(n)
+    }
+}
