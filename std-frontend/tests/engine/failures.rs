@@ -12,7 +12,7 @@ use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
 use anywire_core::service::{file::File, typed::Typed, upload::Upload};
 use anywire_core::store::Store;
-use anywire_std::engine::{HostReader, Options, Sent, Server};
+use anywire_std::engine::{Halt, HostReader, HostWriter, Options, Received, Sent, Server};
 use anywire_std::folder::{FolderOptions, FolderReader, FolderStore, FolderWriter};
 
 use super::{Ends, Running, TIMEOUT, Watched};
@@ -66,9 +66,25 @@ impl HostReader for Reader {
     }
 }
 
+/// Written by calls, unless it fails first.
+struct Writer {
+    inner: FolderWriter,
+    plan: Arc<Plan>,
+}
+
+impl HostWriter for Writer {
+    fn receive(&mut self, _: std::os::fd::BorrowedFd<'_>, most: u64) -> Option<Received> {
+        if most == 0 {
+            return None;
+        }
+        let refused = self.plan.call("receive").err();
+        refused.map(|why| Received { len: 0, halt: Halt::Refused(why) })
+    }
+}
+
 impl Store for Failing {
     type Reader = Reader;
-    type Writer = FolderWriter;
+    type Writer = Writer;
     fn open(&mut self, name: FileName<'_>) -> Result<(Reader, u64), Refusal> {
         self.plan.call("open")?;
         self.inner.open(name).map(|(file, len)| (Reader(file), len))
@@ -80,24 +96,25 @@ impl Store for Failing {
     fn close(&mut self, file: Reader) {
         self.inner.close(file.0);
     }
-    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<FolderWriter, Refusal> {
+    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<Writer, Refusal> {
         self.plan.call("create")?;
-        self.inner.create(name, replace)
+        let inner = self.inner.create(name, replace)?;
+        Ok(Writer { inner, plan: Arc::clone(&self.plan) })
     }
-    fn expect(&mut self, file: &mut FolderWriter, len: u64) -> Result<(), Refusal> {
+    fn expect(&mut self, file: &mut Writer, len: u64) -> Result<(), Refusal> {
         self.plan.call("expect")?;
-        self.inner.expect(file, len)
+        self.inner.expect(&mut file.inner, len)
     }
-    fn write(&mut self, file: &mut FolderWriter, bytes: &[u8]) -> Result<usize, Refusal> {
+    fn write(&mut self, file: &mut Writer, bytes: &[u8]) -> Result<usize, Refusal> {
         self.plan.call("write")?;
-        self.inner.write(file, bytes)
+        self.inner.write(&mut file.inner, bytes)
     }
-    fn commit(&mut self, file: FolderWriter) -> Result<(), Refusal> {
+    fn commit(&mut self, file: Writer) -> Result<(), Refusal> {
         self.plan.call("commit")?;
-        self.inner.commit(file)
+        self.inner.commit(file.inner)
     }
-    fn abandon(&mut self, file: FolderWriter) {
-        self.inner.abandon(file);
+    fn abandon(&mut self, file: Writer) {
+        self.inner.abandon(file.inner);
     }
 }
 
@@ -277,7 +294,7 @@ fn fail_at_each_call(harm: Harm) {
             None => unharmed += 1,
         }
     }
-    for kind in ["open", "read", "create", "expect", "write", "commit"] {
+    for kind in ["open", "read", "create", "expect", "receive", "write", "commit"] {
         assert!(kinds.contains(&kind), "{kind} never failed");
     }
     let writes = kinds.iter().filter(|kind| **kind == "write").count();
