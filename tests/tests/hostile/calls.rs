@@ -9,12 +9,13 @@ use anywire_tests::injected::{self, Mortal};
 use anywire_tests::uploads::{Reply, Uploader, content, temporaries, until, version};
 
 /// Names as strace has them; with `?` where an architecture may have only one of several.
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 10] = [
     "openat",
     "?newfstatat,?fstatat64",
     "?fstat,?fstat64",
     "fstatfs",
     "flock",
+    "splice",
     "fsync",
     "?renameat,?renameat2",
     "unlinkat",
