@@ -7,12 +7,15 @@
 //! To add a scenario, write a function and a line in its service's table. To add a transport, write its file and a line in
 //! [`transports::all`].
 
+pub mod injected;
 pub mod matrix;
+pub mod mounts;
 pub mod network;
 pub mod programs;
 pub mod samples;
 pub mod scenarios;
 pub mod transports;
+pub mod uploads;
 pub mod world;
 
 /// The README's program, compiled and run.

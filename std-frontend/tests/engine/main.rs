@@ -1,7 +1,9 @@
 //! The poll engine against plain sockets: the rules that only a real kernel can show.
 
+mod failures;
 mod life;
 mod sessions;
+mod stopping;
 mod stores;
 mod uploads;
 

@@ -1,0 +1,53 @@
+//! Killed between any two steps of a new connection: a server that dies must not say that it has ended, not even before it has
+//! said anything. file's end of stream would be an empty file.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+
+use anywire_tests::injected::{self, Mortal};
+use anywire_tests::uploads::{TIMEOUT, connect, name_frame};
+
+/// Whether a server is there and answers `question`.
+fn answers(port: u16, question: &[u8]) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.write_all(question).is_ok() && stream.read_exact(&mut [0]).is_ok()
+}
+
+fn silent_connection_is_reset(service: &str, question: &[u8]) {
+    let mut resets = 0;
+    for at in 1.. {
+        let killed = format!("setsockopt:signal=KILL:when={at}");
+        let Some(mut server) = injected::anywire(&killed) else { return };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), b"content").unwrap();
+        server.args(["serve", "-q", &format!("{service}=0"), "--dir"]).arg(dir.path());
+        let mut server = Mortal(server.stdout(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        // Without a port it was killed before it listened.
+        if let Some(port) = port {
+            // It says nothing: what lies unread would make a reset of any end.
+            let mut silent = connect(port);
+            if answers(port, question) {
+                break;
+            }
+            let end = silent.read(&mut [0]).map_err(|error| error.kind());
+            assert_eq!(end, Err(ErrorKind::ConnectionReset), "killed at option {at}");
+            resets += 1;
+        }
+    }
+    assert!(resets > 0, "it was never killed at a connection");
+}
+
+#[test]
+fn a_connection_to_file_is_armed_from_the_first_moment() {
+    silent_connection_is_reset("file", b"a\n");
+}
+
+#[test]
+fn a_connection_to_upload_is_armed_from_the_first_moment() {
+    silent_connection_is_reset("upload", &name_frame("b"));
+}
