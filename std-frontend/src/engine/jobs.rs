@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anywire_core::request::Answer;
+use anywire_core::request::{Answer, Refusal};
 use mio::net::TcpStream;
 
 use super::transfer::Received;
@@ -38,6 +38,8 @@ pub(super) enum Result {
     Answer(Answer<'static>),
     /// The next bytes have been read ahead.
     ReadAhead,
+    /// The next bytes of a file that the system cannot send.
+    Read(std::result::Result<Vec<u8>, Refusal>),
     /// Some of a body was moved from the socket into the file.
     Received(Received),
     /// The job panicked: a bug, which must not take the server with it.

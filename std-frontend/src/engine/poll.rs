@@ -86,6 +86,8 @@ pub(super) struct Worker<St: Store> {
     grace: Option<Instant>,
     /// What is idle was ended, and the rest was told.
     retired: bool,
+    /// The grace is over, and what was left was aborted.
+    aborted: bool,
     cx: Context<St>,
 }
 
@@ -111,6 +113,7 @@ impl<St: HostStore> Worker<St> {
             allowed: if options.once { 1 } else { usize::MAX },
             grace: None,
             retired: false,
+            aborted: false,
             cx: Context::new(store, options.limits, jobs),
         }
     }
@@ -180,7 +183,9 @@ impl<St: HostStore> Worker<St> {
         if !self.cx.again.is_empty() || datagrams || accepting {
             return Some(Duration::ZERO);
         }
-        let next = earliest(self.cx.timers.next(), earliest(self.rest, self.grace));
+        // Behind the grace there are only jobs to wait for.
+        let grace = self.grace.filter(|_| !self.aborted);
+        let next = earliest(self.cx.timers.next(), earliest(self.rest, grace));
         next.map(clock::until)
     }
 
@@ -324,7 +329,8 @@ impl<St: HostStore> Worker<St> {
         }
         let grace = self.grace.get_or_insert(self.cx.now + self.options.grace);
         let over = *grace <= self.cx.now;
-        if std::mem::replace(&mut self.retired, true) && !over {
+        let told = if over { &mut self.aborted } else { &mut self.retired };
+        if std::mem::replace(told, true) {
             return;
         }
         self.listeners.clear();

@@ -56,16 +56,17 @@ pub struct FolderReader {
 /// A file of a [`FolderStore`] that is being written.
 #[derive(Debug)]
 pub struct FolderWriter {
-    file: File,
-    len: u64,
-    /// The longest it may become.
-    max: u64,
-    sync: bool,
     /// Its name until it is whole,
     temporary: Temporary,
     /// and from then on.
     name: String,
     replace: bool,
+    /// Closed, and with that unlocked, when the temporary name is gone.
+    file: File,
+    len: u64,
+    /// The longest it may become.
+    max: u64,
+    sync: bool,
 }
 
 /// A file that is to be on the disk when it is committed goes there from time to time while it grows. Or the last bytes of a large one

@@ -108,6 +108,7 @@ pub(super) fn remove_leftovers(folder: &OwnedFd) -> io::Result<()> {
 }
 
 fn is_temporary(name: &[u8]) -> bool {
-    name.strip_prefix(PREFIX.as_bytes())
-        .is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+    name.strip_prefix(PREFIX.as_bytes()).is_some_and(|digits| {
+        digits.len() == 16 && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }

@@ -215,6 +215,18 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             jobs::Result::Answer(answer) => self.step(0, Some(answer), cx, observer),
             // The disk's time is not the peer's.
             jobs::Result::ReadAhead => self.conversation.wrote(cx.now),
+            jobs::Result::Read(Err(refusal)) => self.conversation.stopped(Stop::Store(refusal)),
+            jobs::Result::Read(Ok(bytes)) if bytes.is_empty() => {
+                self.conversation.stopped(Stop::FileShort);
+            }
+            jobs::Result::Read(Ok(bytes)) => {
+                if let Some(front) = cx.output.get_mut(..bytes.len()) {
+                    front.copy_from_slice(&bytes);
+                }
+                let mut host = LinkHost { link: &self.link, observer };
+                self.conversation.moved(bytes.len() as u64, cx.now, &mut host);
+                self.write(bytes.len(), cx);
+            }
             jobs::Result::Panicked => self.conversation.abort(Reason::Failed),
             jobs::Result::Received(received) => {
                 let mut host = LinkHost { link: &self.link, observer };

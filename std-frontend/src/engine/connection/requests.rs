@@ -72,16 +72,19 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             }
             Ok(Sent::Unsupported) => {
                 let room = cx.room(S::ROOM).min(most);
-                let buf = cx.output.get_mut(..room).unwrap_or_default();
-                match cx.store.read(file, buf) {
-                    Ok(0) => self.conversation.stopped(Stop::FileShort),
-                    Ok(n) => {
-                        self.due = false;
-                        self.conversation.moved(n as u64, cx.now, &mut host);
-                        self.write(n, cx);
-                    }
-                    Err(refusal) => self.conversation.stopped(Stop::Store(refusal)),
-                }
+                let mut store = cx.store.clone();
+                let lent = Lent { file: self.file.take(), stream: None };
+                self.start(key, cx, lent, move |lent| {
+                    let Some(OpenFile::Reading(file)) = &mut lent.file else {
+                        return jobs::Result::Panicked;
+                    };
+                    let mut bytes = vec![0; room];
+                    jobs::Result::Read(store.read(file, &mut bytes).map(|n| {
+                        bytes.truncate(n);
+                        bytes
+                    }))
+                });
+                return Turn::Park;
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {

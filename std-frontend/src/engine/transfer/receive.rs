@@ -34,6 +34,9 @@ pub(in super::super) fn receive<St: HostStore>(
         return Received { len, halt: Halt::Refused(refusal) };
     }
     let most = most.min(TURN);
+    if len >= most {
+        return Received { len, halt: Halt::Turn };
+    }
     if let Some(moved) = file.receive(socket.as_fd(), most.saturating_sub(len)) {
         return Received { len: len + moved.len, halt: moved.halt };
     }
