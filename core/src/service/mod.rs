@@ -3,9 +3,15 @@
 //! To add one, write its file (`hello.rs` is the one to read) and add a line to [`catalog`]: every frontend then serves and lists
 //! it.
 
+pub mod date;
 pub mod echo;
 pub mod file;
+pub mod fixed;
+pub mod greet;
+pub mod guess;
 pub mod hello;
+pub mod knock;
+pub mod message;
 pub mod typed;
 pub mod upload;
 
@@ -86,7 +92,13 @@ pub fn catalog(visitor: &mut impl Visitor) {
     visitor.stream(echo::Echo);
     visitor.datagram(echo::Echo);
     visitor.stream(hello::Hello);
+    visitor.stream(message::Message::default());
+    visitor.stream(fixed::Fixed::default());
+    visitor.stream(knock::Knock);
     visitor.stream(typed::Typed::default());
     visitor.stream(upload::Upload);
     visitor.stream(file::File);
+    visitor.stream(date::Date::default());
+    visitor.datagram(guess::Guess::default());
+    visitor.stream(greet::Greet::default());
 }

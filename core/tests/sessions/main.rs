@@ -3,6 +3,7 @@
 mod any;
 mod any_files;
 mod clients;
+mod labs;
 mod moody;
 mod play;
 mod services;
