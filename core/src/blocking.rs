@@ -3,6 +3,8 @@
 //! Right for conversations that take turns. It reads when the session wants input, writes when there is
 //! output, and carries out what is asked for, one after the other.
 
+use core::net::SocketAddr;
+
 use embedded_io::{ErrorType, Read, Write};
 
 use crate::conversation::{Conversation, Lent, Limits, Want};
@@ -22,6 +24,11 @@ pub trait Wire: Read + Write {
 
     /// The time.
     fn now(&mut self) -> Instant;
+
+    /// Who is at the other end, where the transport has addresses. `None` by default.
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
 
     /// Waits until a read (or write) will not block, as `interest` says, or until the deadline. Looks at the
     /// transport before it looks at the clock.
@@ -365,7 +372,10 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
                 self.take(used.taken);
                 return self.write(used.put, false);
             }
-            Some(request) => carry_out(self.store, &mut self.file, request),
+            Some(request) => {
+                let peer = self.wire.peer();
+                carry_out(self.store, &mut self.file, peer, request)
+            }
             // advance() has seen that there is one.
             None => return self.conversation.abort(Reason::Broken(Breach::NoRequest)),
         };

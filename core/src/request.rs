@@ -32,10 +32,12 @@ pub enum Request<'a> {
     },
     /// Put the created file under its name, whole and durable. Answered by [`Answer::Committed`].
     Commit,
-    /// Keep `line` in the log. Answered by [`Answer::Logged`].
+    /// Keep an entry in the log, where nobody else's can take its place. Answered by [`Answer::Logged`].
     Log {
-        /// One line, without its newline.
-        line: &'a [u8],
+        /// When it happened, as it is written.
+        time: &'a [u8],
+        /// What the peer sent, as it came. Who that is the driver knows.
+        text: &'a [u8],
     },
     /// Move `len` bytes of the opened file to the wire. Answered by [`Answer::Moved`].
     Send {
@@ -74,7 +76,7 @@ pub enum Answer<'a> {
     Expected,
     /// The file is under its name, and synced where the store promises that.
     Committed,
-    /// The line is kept.
+    /// The entry is kept.
     Logged,
     /// A body was moved.
     Moved {

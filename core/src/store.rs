@@ -1,6 +1,7 @@
 //! Where files are kept.
 
 use core::convert::Infallible;
+use core::net::SocketAddr;
 
 use crate::name::FileName;
 use crate::request::{Answer, Refusal, Request};
@@ -47,11 +48,22 @@ pub trait Store {
     /// Gives up a file that was not committed: it is gone.
     fn abandon(&mut self, file: Self::Writer);
 
-    /// Keeps `line` in the log.
-    fn log(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        let _ = line;
+    /// Keeps an entry in the log: when it returns the entry is there. Refuses by default.
+    fn log(&mut self, entry: Entry<'_>) -> Result<(), Refusal> {
+        let _ = entry;
         Err(Refusal::Unsupported)
     }
+}
+
+/// An entry of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// When it happened, as it is written.
+    pub time: &'a [u8],
+    /// Who it was, where the transport has addresses.
+    pub peer: Option<SocketAddr>,
+    /// What the peer sent, as it came.
+    pub text: &'a [u8],
 }
 
 /// The open file of a connection: one at a time.
@@ -103,11 +115,12 @@ impl Store for NoStore {
     }
 }
 
-/// Carries out a request for the store; `file` is the connection's open file. Transfers and lines are the driver's own business, and
+/// Carries out a request of `peer`'s for the store; `file` is the connection's open file. Transfers and lines are the driver's own business, and
 /// refused here.
 pub fn carry_out<S: Store>(
     store: &mut S,
     file: &mut Option<OpenIn<S>>,
+    peer: Option<SocketAddr>,
     request: Request<'_>,
 ) -> Answer<'static> {
     let answer = match request {
@@ -138,7 +151,9 @@ pub fn carry_out<S: Store>(
                 Err(Refusal::Unsupported)
             }
         },
-        Request::Log { line } => store.log(line).map(|()| Answer::Logged),
+        Request::Log { time, text } => {
+            store.log(Entry { time, peer, text }).map(|()| Answer::Logged)
+        }
         Request::Send { .. } | Request::Receive { .. } | Request::Line { .. } => {
             Err(Refusal::Unsupported)
         }

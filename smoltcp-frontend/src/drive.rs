@@ -185,7 +185,9 @@ impl<S: Session> Open<S> {
         let answer = ask.then(|| {
             let held = lend(socket, means.hold, self.untaken);
             match self.conversation.request(held) {
-                Some(request) => carry_out(means.store, means.file, request),
+                Some(request) => {
+                    carry_out(means.store, means.file, Some(self.connection.peer), request)
+                }
                 None => anywire_core::request::Answer::Refused(Refusal::Unsupported),
             }
         });

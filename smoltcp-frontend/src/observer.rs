@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use anywire_core::date::Date;
 use anywire_core::event::{Event, Host};
 
 /// A connection, or for datagrams a conversation of one, as whoever logs wants to name it.
@@ -39,6 +40,11 @@ pub trait Observer {
         let _ = buf;
         false
     }
+
+    /// What the clock on the wall says; `None`: there is none. `None` by default.
+    fn date(&mut self) -> Option<Date> {
+        None
+    }
 }
 
 /// Listens to nothing and has nothing.
@@ -57,5 +63,9 @@ impl Host for Told<'_> {
 
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
         self.observer.entropy(buf)
+    }
+
+    fn date(&mut self) -> Option<Date> {
+        self.observer.date()
     }
 }

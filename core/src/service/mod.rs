@@ -11,6 +11,7 @@ pub mod greet;
 pub mod guess;
 pub mod hello;
 pub mod knock;
+pub mod logdate;
 pub mod message;
 pub mod typed;
 pub mod upload;
@@ -65,6 +66,9 @@ pub trait StreamService: Copy {
     /// Whether its sessions ask for files: only then is a store needed.
     const FILES: bool = false;
 
+    /// Whether its sessions ask for a log.
+    const LOG: bool = false;
+
     /// What can be set, by name: for command lines. A program of your own sets the service's fields.
     const SETTINGS: &'static [Setting] = &[];
 
@@ -99,6 +103,7 @@ pub fn catalog(visitor: &mut impl Visitor) {
     visitor.stream(upload::Upload);
     visitor.stream(file::File);
     visitor.stream(date::Date::default());
+    visitor.stream(logdate::LogDate::default());
     visitor.datagram(guess::Guess::default());
     visitor.stream(greet::Greet::default());
 }

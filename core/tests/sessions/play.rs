@@ -208,7 +208,7 @@ impl<S: Session> Player<'_, S> {
                         }
                         Answer::Line(line.map(|line| &line[..line.len().min(max)]))
                     }
-                    Some(request) => carry_out(store, file, request),
+                    Some(request) => carry_out(store, file, None, request),
                     None => panic!("it asked for nothing"),
                 };
                 self.step(Some(answer));

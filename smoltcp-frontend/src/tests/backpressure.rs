@@ -123,7 +123,7 @@ impl Session for FullSession {
         Next::Ask
     }
     fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
-        Some(Request::Log { line: b"line" })
+        Some(Request::Log { time: b"now", text: b"line" })
     }
 }
 

@@ -107,7 +107,7 @@ impl Session for AsksSession {
         Next::Ask
     }
     fn request<'a>(&'a self, _: &'a [u8]) -> Option<anywire_core::request::Request<'a>> {
-        Some(anywire_core::request::Request::Log { line: b"again" })
+        Some(anywire_core::request::Request::Log { time: b"now", text: b"again" })
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use anywire_core::date::Date;
 use anywire_core::event::Event;
 use anywire_smoltcp::observer::{Connection, Kind, Observer};
+use anywire_std::clock;
 use anywire_std::engine::{self, Link, Protocol};
 
 /// Tells the program what happens on the stack, and counts what has ended.
@@ -26,5 +28,9 @@ impl Observer for Told {
 
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
         getrandom::fill(buf).is_ok()
+    }
+
+    fn date(&mut self) -> Option<Date> {
+        Some(clock::date())
     }
 }

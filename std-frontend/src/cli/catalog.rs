@@ -19,6 +19,8 @@ pub(super) struct Listed {
     pub(super) protocols: Vec<Protocol>,
     /// Whether it needs a folder.
     pub(super) files: bool,
+    /// Whether it needs a folder for logs.
+    pub(super) log: bool,
     /// What of it can be set.
     pub(super) settings: Vec<Setting>,
 }
@@ -28,31 +30,39 @@ pub(super) fn services() -> Vec<Listed> {
     struct Collect(Vec<Listed>);
 
     impl Collect {
-        fn add(&mut self, about: About, protocol: Protocol, files: bool, settings: &[Setting]) {
+        fn add(
+            &mut self,
+            about: About,
+            protocol: Protocol,
+            settings: &[Setting],
+        ) -> Option<&mut Listed> {
             let at = self.0.iter().position(|listed| listed.about.name == about.name);
             let at = at.unwrap_or_else(|| {
                 let (protocols, settings) = (Vec::new(), Vec::new());
-                self.0.push(Listed { about, protocols, files: false, settings });
+                let (files, log) = (false, false);
+                self.0.push(Listed { about, protocols, files, log, settings });
                 self.0.len() - 1
             });
-            let Some(listed) = self.0.get_mut(at) else { return };
+            let listed = self.0.get_mut(at)?;
             listed.protocols.push(protocol);
-            listed.files |= files;
             for setting in settings {
                 if !listed.settings.contains(setting) {
                     listed.settings.push(*setting);
                 }
             }
+            Some(listed)
         }
     }
 
     impl Visitor for Collect {
         fn stream<S: StreamService + Send + 'static>(&mut self, _: S) {
-            self.add(S::ABOUT, Protocol::Tcp, S::FILES, S::SETTINGS);
+            if let Some(listed) = self.add(S::ABOUT, Protocol::Tcp, S::SETTINGS) {
+                (listed.files, listed.log) = (S::FILES, S::LOG);
+            }
         }
 
         fn datagram<D: DatagramService + Send + 'static>(&mut self, _: D) {
-            self.add(D::ABOUT, Protocol::Udp, false, D::SETTINGS);
+            self.add(D::ABOUT, Protocol::Udp, D::SETTINGS);
         }
     }
 

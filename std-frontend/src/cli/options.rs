@@ -78,6 +78,9 @@ pub(super) struct Serve<N: Network> {
     /// The folder for files; made when needed
     #[arg(long, value_name = "DIR", default_value = "anywire-data")]
     pub(super) dir: PathBuf,
+    /// The folder for logdate's logs; DIR/logs unless said
+    #[arg(long, value_name = "DIR")]
+    pub(super) log_dir: Option<PathBuf>,
     /// Serve one conversation, or one datagram, and exit (with one service)
     #[arg(long)]
     pub(super) once: bool,

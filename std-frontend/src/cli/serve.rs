@@ -52,19 +52,9 @@ pub(super) fn run<N: Network>(
     let transcript = args.transcript.then(|| Arc::new(transcript_to(Arc::clone(&output))));
     let observer = Arc::new(Console { transcript: transcript.clone() });
 
-    let folder = FolderOptions { max_file: args.max_file, sync: !args.no_sync };
-    let store = if places.iter().any(|place| place.listed.files) {
-        FolderStore::open(&args.dir, folder).map_err(|error| {
-            let dir = args.dir.display();
-            anyhow!("cannot keep files in {dir}: {error}; give another folder with --dir")
-        })
-    } else {
-        Ok(FolderStore::nowhere())
-    };
-    let store = match store {
+    let store = match store(&args, &places) {
         Ok(store) => store,
-        Err(problem) => {
-            let mut problems = vec![problem];
+        Err(mut problems) => {
             problems.extend(check::<N>(&options, &places));
             return Err(Failure::Failed(problems));
         }
@@ -99,6 +89,35 @@ pub(super) fn run<N: Network>(
         }
     }
     Ok(server.run()?)
+}
+
+/// Opens the folders that are needed, or says what is wrong with each.
+fn store<N: Network>(args: &Serve<N>, places: &[Place]) -> Result<FolderStore, Vec<anyhow::Error>> {
+    let options = FolderOptions { max_file: args.max_file, sync: !args.no_sync };
+    let mut problems = Vec::new();
+    let mut store = FolderStore::nowhere(options);
+    if places.iter().any(|place| place.listed.files) {
+        match FolderStore::open(&args.dir, options) {
+            Ok(folder) => store = folder,
+            Err(error) => problems.push(anyhow!(
+                "cannot keep files in {}: {error}; give another folder with --dir",
+                args.dir.display()
+            )),
+        }
+    }
+    if places.iter().any(|place| place.listed.log) {
+        let dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join("logs"));
+        match store.with_log(&dir) {
+            Ok(logging) if problems.is_empty() => return Ok(logging),
+            Ok(_) => {}
+            Err(error) => problems.push(anyhow!(
+                "cannot keep logs in {}: {error}; give another folder with --log-dir",
+                dir.display()
+            )),
+        }
+        return Err(problems);
+    }
+    if problems.is_empty() { Ok(store) } else { Err(problems) }
 }
 
 /// Looks up what is to be served; wrong usage is told here.

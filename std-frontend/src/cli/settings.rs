@@ -124,7 +124,8 @@ mod tests {
 
     fn listed(name: &'static str, settings: &[Setting]) -> Listed {
         let about = About { name, port: 1, summary: "" };
-        Listed { about, protocols: Vec::new(), files: false, settings: settings.to_vec() }
+        let (files, log) = (false, false);
+        Listed { about, protocols: Vec::new(), files, log, settings: settings.to_vec() }
     }
 
     fn given(services: &[Listed], args: &[&str]) -> Settings {

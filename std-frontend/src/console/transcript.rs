@@ -99,6 +99,16 @@ impl<W: FnMut(&str) + Send> Observer for Transcript<W> {
                     .say(|text, _| writeln!(text, "Sent back \"{}\" to: {peer}", Shown(message))),
                 _ => {}
             },
+            ("message", _) => {
+                if let Event::Message { text: message } = event {
+                    self.say(|text, _| writeln!(text, "{peer}: {}", Shown(message)));
+                }
+            }
+            ("knock", _) => {
+                if let Event::Connected = event {
+                    self.say(|text, _| writeln!(text, "Connected by {peer}"));
+                }
+            }
             ("echo", protocol) => {
                 let Event::Data { bytes } = event else { return };
                 let data = Shown(bytes);
@@ -204,6 +214,15 @@ mod tests {
             "Connected by ('127.0.0.1', 42961)\n\
              Sent back \"a\\n\\x1b\" to: ('127.0.0.1', 42961)\n"
         );
+    }
+
+    #[test]
+    fn message_and_knock() {
+        let events = [Event::Connected, Event::Message { text: b"a\r\x1b" }, ENDED];
+        let said = transcript("message", Protocol::Tcp, "127.0.0.1:42961", &events);
+        assert_eq!(said, "('127.0.0.1', 42961): a\\r\\x1b\n");
+        let said = transcript("knock", Protocol::Tcp, "127.0.0.1:42961", &events);
+        assert_eq!(said, "Connected by ('127.0.0.1', 42961)\n");
     }
 
     #[test]

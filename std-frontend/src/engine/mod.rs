@@ -19,11 +19,13 @@ use std::time::Duration;
 
 use anywire_core::conversation::Limits;
 use anywire_core::datagram::DatagramService;
+use anywire_core::date::Date;
 use anywire_core::event::{Event, Host};
 use anywire_core::service::StreamService;
 use anywire_core::session::Session;
 use anywire_core::store::Store;
 
+use crate::clock;
 use datagrams::Datagrams;
 use jobs::Jobs;
 use poll::Worker;
@@ -117,6 +119,10 @@ impl Host for LinkHost<'_> {
 
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
         getrandom::fill(buf).is_ok()
+    }
+
+    fn date(&mut self) -> Option<Date> {
+        Some(clock::date())
     }
 }
 

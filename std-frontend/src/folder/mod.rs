@@ -1,5 +1,6 @@
 //! A folder as a [`Store`].
 
+mod log;
 mod temporary;
 
 use std::fs::File;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
-use anywire_core::store::Store;
+use anywire_core::store::{Entry, Store};
+use log::LogFolder;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use temporary::Temporary;
@@ -24,6 +26,7 @@ use temporary::Temporary;
 pub struct FolderStore {
     /// `None`: there is no folder, and no file.
     folder: Option<Arc<OwnedFd>>,
+    log: Option<Arc<LogFolder>>,
     options: FolderOptions,
 }
 
@@ -115,12 +118,19 @@ impl FolderStore {
         temporary::remove_leftovers(&folder)?;
         // Whether anything can be written there.
         Temporary::create(&folder)?;
-        Ok(Self { folder: Some(folder), options })
+        Ok(Self { folder: Some(folder), log: None, options })
     }
 
     /// A store without a folder, for servers that need none: it has no files, and takes none.
-    pub fn nowhere() -> Self {
-        Self { folder: None, options: FolderOptions::default() }
+    pub fn nowhere(options: FolderOptions) -> Self {
+        Self { folder: None, log: None, options }
+    }
+
+    /// The same store, and it keeps a log in the folder `dir`, a file for each entry. That is made if it is not there; one in which nothing
+    /// can be written is an error now.
+    pub fn with_log(self, dir: &Path) -> io::Result<Self> {
+        let log = Arc::new(LogFolder::open(dir, self.options.sync)?);
+        Ok(Self { log: Some(log), ..self })
     }
 
     fn folder(&self) -> Result<&Arc<OwnedFd>, Refusal> {
@@ -221,7 +231,7 @@ impl Store for FolderStore {
     /// Should the folder alone fail to sync, at the very end, the file is there, under its name, and may be gone after a crash of the
     /// system, when the older one is back.
     fn commit(&mut self, file: FolderWriter) -> Result<(), Refusal> {
-        let FolderWriter { file, temporary, name, replace, .. } = file;
+        let FolderWriter { file, mut temporary, name, replace, .. } = file;
         if self.options.sync {
             file.sync_all().map_err(|error| failed("sync", &error))?;
         }
@@ -229,7 +239,7 @@ impl Store for FolderStore {
         if self.kind(&name)?.is_some_and(|kind| kind != FileType::RegularFile) {
             return Err(Refusal::NotAFile);
         }
-        temporary.rename(&name, replace).map_err(|error| refusal("rename", &name, error))?;
+        temporary.give(&name, replace).map_err(|error| refusal("rename", &name, error))?;
         if self.options.sync {
             let folder = &**self.folder()?;
             rustix::io::retry_on_intr(|| rustix::fs::fsync(folder))
@@ -240,6 +250,10 @@ impl Store for FolderStore {
 
     fn abandon(&mut self, file: FolderWriter) {
         drop(file);
+    }
+
+    fn log(&mut self, entry: Entry<'_>) -> Result<(), Refusal> {
+        self.log.as_ref().ok_or(Refusal::Unsupported)?.log(entry)
     }
 }
 
@@ -357,7 +371,7 @@ mod tests {
 
     #[test]
     fn without_a_folder_there_is_no_file() {
-        let mut store = FolderStore::nowhere();
+        let mut store = FolderStore::nowhere(FolderOptions::default());
         assert_eq!(store.open(name("a")).err(), Some(Refusal::Unsupported));
         assert_eq!(store.create(name("a"), true).err(), Some(Refusal::Unsupported));
     }

@@ -58,8 +58,8 @@ impl Temporary {
         }
     }
 
-    /// Gives the file the name `to`: in place of what has that, or only if nothing has. On an error it is gone.
-    pub(super) fn rename(mut self, to: &str, replace: bool) -> Result<(), Errno> {
+    /// Gives the file the name `to`: in place of what has that, or only if nothing has.
+    pub(super) fn give(&mut self, to: &str, replace: bool) -> Result<(), Errno> {
         let folder = &*self.folder;
         let Some(from) = &self.name else { return Err(Errno::NOENT) };
         if replace {

@@ -1,6 +1,7 @@
 //! What takes long: requests, and bodies on their way between the socket and a file.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use anywire_core::name::FileName;
@@ -18,11 +19,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     /// Hands a request to another thread. What is held stays as it is until the answer has come.
     pub(super) fn ask(&mut self, key: Key, cx: &mut Context<St>) {
         let owned = self.conversation.request(&self.held).map(Owned::from);
-        let mut store = cx.store.clone();
+        let (mut store, peer) = (cx.store.clone(), self.link.peer);
         let lent = Lent { file: self.file.take(), stream: None };
         self.start(key, cx, lent, move |lent| {
             jobs::Result::Answer(match &owned {
-                Some(owned) => owned.carry_out(&mut store, &mut lent.file),
+                Some(owned) => owned.carry_out(&mut store, &mut lent.file, peer),
                 None => Answer::Refused(Refusal::Unsupported),
             })
         });
@@ -148,7 +149,10 @@ enum Owned {
     Create(String, bool),
     Expect(u64),
     Commit,
-    Log(Vec<u8>),
+    Log {
+        time: Vec<u8>,
+        text: Vec<u8>,
+    },
     /// A server has no user to ask, and transfers are the loop's.
     Other,
 }
@@ -160,7 +164,7 @@ impl From<Request<'_>> for Owned {
             Request::Create { name, replace } => Self::Create(name.as_str().into(), replace),
             Request::Expect { len } => Self::Expect(len),
             Request::Commit => Self::Commit,
-            Request::Log { line } => Self::Log(line.into()),
+            Request::Log { time, text } => Self::Log { time: time.into(), text: text.into() },
             _ => Self::Other,
         }
     }
@@ -171,6 +175,7 @@ impl Owned {
         &self,
         store: &mut St,
         file: &mut Option<OpenIn<St>>,
+        peer: SocketAddr,
     ) -> Answer<'static> {
         let request = match self {
             Self::Open(name) => FileName::new(name.as_bytes()).map(|name| Request::Open { name }),
@@ -178,11 +183,11 @@ impl Owned {
                 .map(|name| Request::Create { name, replace: *replace }),
             Self::Expect(len) => Ok(Request::Expect { len: *len }),
             Self::Commit => Ok(Request::Commit),
-            Self::Log(line) => Ok(Request::Log { line }),
+            Self::Log { time, text } => Ok(Request::Log { time, text }),
             Self::Other => return Answer::Refused(Refusal::Unsupported),
         };
         match request {
-            Ok(request) => carry_out(store, file, request),
+            Ok(request) => carry_out(store, file, Some(peer), request),
             Err(error) => Answer::Refused(error.into()),
         }
     }
