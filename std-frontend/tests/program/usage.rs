@@ -65,7 +65,7 @@ fn list_has_a_line_for_each_service() {
     }
     assert_eq!(
         said.lines().next(),
-        Some("echo    tcp 9900, udp 9900  every byte, or datagram, comes back")
+        Some("echo     tcp 9900, udp 9900  every byte, or datagram, comes back")
     );
     // With the options that are its own.
     let typed = said.lines().find(|line| line.starts_with("typed "));
