@@ -36,6 +36,8 @@ pub(super) struct Lent<F> {
 pub(super) enum Result {
     /// A request was carried out.
     Answer(Answer<'static>),
+    /// What a connection had open was given back.
+    Released,
     /// The next bytes have been read ahead.
     ReadAhead,
     /// The next bytes of a file that the system cannot send.
@@ -55,10 +57,11 @@ pub(super) struct Jobs<F> {
     waker: Arc<mio::Waker>,
 }
 
-/// The threads, shared by all workers. They are few: a disk is not made faster by more.
+/// The threads, shared by all workers. Most of the time they wait for a disk, and what many of them have it sync it does at once: 64 uploads
+/// of 64 MiB took 2.8 s with 32 threads, 6.3 s with 4. So opening a file seldom waits for others' bodies either.
 pub(super) fn pool() -> io::Result<Arc<rayon::ThreadPool>> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(4)
+        .num_threads(32)
         .thread_name(|at| format!("files-{at}"))
         .stack_size(256 << 10)
         .build()

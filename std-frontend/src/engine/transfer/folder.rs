@@ -31,6 +31,10 @@ impl HostReader for FolderReader {
             Err(error) => Err(error.into()),
         }
     }
+
+    fn is_slow_to_close(&self) -> bool {
+        rustix::fs::fstat(&*self.file).is_ok_and(|stat| stat.st_nlink == 0)
+    }
 }
 
 impl FolderReader {
@@ -148,10 +152,11 @@ impl FolderWriter {
             match moved {
                 Ok(0) => return Err((len - left, Refusal::Full)),
                 Ok(moved) => {
-                    left -= moved.min(left);
+                    // What could not be synced does not count, or the body would seem complete.
                     self.appended(moved).map_err(|why| (len - left, why))?;
+                    left -= moved.min(left);
                 }
-                Err(error) => return Err((len - left, self.refusal(&error))),
+                Err(error) => return Err((len - left, self.refused(&error))),
             }
         }
         Ok(())
