@@ -57,11 +57,10 @@ pub(super) struct Jobs<F> {
     waker: Arc<mio::Waker>,
 }
 
-/// The threads, shared by all workers. Most of the time they wait for a disk, and what many of them have it sync it does at once: 64 uploads
-/// of 64 MiB took 2.8 s with 32 threads, 6.3 s with 4. So opening a file seldom waits for others' bodies either.
-pub(super) fn pool() -> io::Result<Arc<rayon::ThreadPool>> {
+/// The threads, shared by all workers.
+pub(super) fn pool(threads: usize) -> io::Result<Arc<rayon::ThreadPool>> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(32)
+        .num_threads(threads.max(1))
         .thread_name(|at| format!("files-{at}"))
         .stack_size(256 << 10)
         .build()
