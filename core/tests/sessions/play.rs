@@ -95,6 +95,7 @@ struct User<'p> {
 impl Host for User<'_> {
     fn observe(&mut self, event: Event<'_>) {
         match event {
+            Event::Noted { text } => self.told.push(format!("noted {}", text.escape_ascii())),
             Event::Message { text } => self.told.push(format!("message {}", text.escape_ascii())),
             Event::Data { bytes } => self.told.push(format!("data {}", bytes.escape_ascii())),
             Event::Refused { name, why } => {
