@@ -479,7 +479,7 @@ class Log:
 
     def write(self, line):
         with contextlib.nullcontext() if "no-lock" in BUGS else self.lock:
-            for number in itertools.count() if "reuses-numbers" in BUGS else self.number:
+            for number in itertools.count() if BUGS & {"reuses-numbers", "no-lock"} else self.number:
                 path = os.path.join(self.folder, b"log%d.txt" % number)
                 if "no-lock" in BUGS and os.path.exists(path):
                     continue
@@ -826,6 +826,170 @@ def client_file(host, port, timeout, rest, out):
         raise
 
 
+def given(rest):
+    """TEXT, or the lines of standard input."""
+    return [os.fsencode(rest[0])] if rest else (line.removesuffix(b"\n") for line in sys.stdin.buffer)
+
+
+def print_bytes(data):
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def client_message(host, port, timeout, rest):
+    s = dial(host, port, timeout)
+    if "pipelines" in BUGS:
+        rest = [b"\n".join(given(rest))]
+    for line in given(rest):
+        s.sendall(line[:4096] + b"\n" * ("no-newline" not in BUGS))
+        reply = b""
+        s.settimeout(0.2 if "impatient" in BUGS else timeout)
+        with contextlib.suppress(TimeoutError) if "impatient" in BUGS else contextlib.nullcontext():
+            reply = s.recv(65536)
+        if not reply:
+            raise OSError("the server ended without a reply")
+        s.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            while "one-receive" not in BUGS and (more := s.recv(65536)):
+                reply += more
+        print_bytes(reply + b"\n")
+
+
+def client_greet(host, port, timeout, rest):
+    s = dial(host, port, timeout)
+    came = s.makefile("rb")
+    for line in given(rest):
+        s.sendall(line + b"\r\n")
+        reply = s.recv(65536) if "one-receive" in BUGS else came.readline()
+        if not reply.endswith(b"\n") and "one-receive" not in BUGS:
+            raise OSError("the server ended inside an answer")
+        print_bytes(reply)
+
+
+def client_fixed(host, port, timeout, rest, length):
+    if length < 1:
+        raise Usage("--length from 1 to 65536")
+    with contextlib.nullcontext(sys.stdin.buffer) if rest == ["-"] else open(rest[0], "rb") as f:
+        body = f.read()
+    count = -(-len(body) // length)
+    if "no-padding" not in BUGS:
+        body = body.ljust(count * length, b"\0")
+    s = dial(host, port, timeout)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def pump():
+        with contextlib.suppress(OSError):
+            s.sendall(body)
+            s.shutdown(socket.SHUT_WR)
+    pumping = threading.Thread(target=pump, daemon=True)
+    pumping.start()
+    if "sends-all-first" in BUGS:
+        pumping.join(timeout)
+        if pumping.is_alive():
+            raise OSError("the server takes no more")
+    got = bytearray()
+    while data := s.recv(65536):
+        got += data
+    if got != body and "blind" not in BUGS:
+        raise OSError("other bytes came back")
+    say(count, "messages of", length, "bytes came back")
+
+
+def client_knock(host, port, timeout, count):
+    for turn in itertools.count():
+        if turn == count or not sys.stdin.readline():
+            break
+        s = dial(host, port, timeout)
+        say(f"Connected to {host}:{port}")
+        with contextlib.suppress(ConnectionResetError) if "reset-is-end" in BUGS else contextlib.nullcontext():
+            while "does-not-wait" not in BUGS and s.recv(65536):
+                pass
+        s.close()
+
+
+def client_date(host, port, timeout):
+    s = dial(host, port, timeout)
+    s.sendall(b"What time is it?" + b"\n" * ("sends-newline" in BUGS))
+    answer = b""
+    while not answer.endswith(b"\n"):
+        data = s.recv(65536)
+        if not data:
+            raise OSError("the server ended without an answer")
+        answer += data
+        if "one-receive" in BUGS:
+            break
+    print_bytes(answer)
+
+
+def client_guess(host, port, timeout, auto):
+    low, high = 1, 99
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    while True:
+        if auto and low > high:
+            raise OSError("the server cheats")
+        guess = low if "counts-up" in BUGS else (low + high) // 2
+        line = str(guess) if auto else sys.stdin.readline().strip()
+        if not line:
+            return
+        if "one-port" not in BUGS:
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            if "strangers" not in BUGS:
+                s.connect((host, port))
+        tries = 1 if "no-retry" in BUGS else 3
+        for left in reversed(range(tries)):
+            s.sendto(line.encode(), (host, port))
+            s.settimeout(timeout / tries)
+            try:
+                answer = s.recv(65536).decode()
+                break
+            except TimeoutError:
+                if not left:
+                    raise
+        say(line, answer)
+        if answer == "CORRECT":
+            return
+        low, high = (guess + 1, high) if answer == "HIGHER" else (low, guess - 1)
+
+
+def client_report_size(host, rest, hello, file, timeout):
+    name = rest[0] if rest else sys.stdin.readline().rstrip("\n")
+    if "file-first" not in BUGS:
+        s = dial(host, hello, timeout)
+    sizes = []
+
+    def fetch():
+        with contextlib.suppress(OSError) if "reset-is-end" in BUGS else contextlib.nullcontext():
+            f, size = dial(host, file, timeout), 0
+            f.sendall(os.fsencode(name))
+            f.shutdown(socket.SHUT_WR)
+            while data := f.recv(65536):
+                size += len(data)
+                if "keeps-file" in BUGS:
+                    with open(name, "ab") as out:
+                        out.write(data)
+            sizes.append(size)
+    wrong = []
+
+    def fetches():
+        try:
+            fetch()
+        except OSError as e:
+            wrong.append(e)
+    thread = threading.Thread(target=fetches)
+    thread.start()
+    thread.join()
+    if wrong:
+        raise wrong[0]
+    if "file-first" in BUGS:
+        s = dial(host, hello, timeout)
+    s.sendall(os.fsencode(f"The size of {name} is {sum(sizes)}"))
+    s.shutdown(socket.SHUT_WR)
+    reply = b""
+    while data := s.recv(65536):
+        reply += data
+    say("Server says:", reply.decode(errors="replace"))
+
+
 def connect(host, port, timeout, send):
     s = dial(host, port, timeout)
 
@@ -850,6 +1014,8 @@ def run_client(args):
         return connect(rest[0], int(rest[1]), float(found.get("timeout", 5)), found.get("send"))
     service = args[1] if len(args) > 1 else None
     own = {"echo": {"--udp": False}, "hello": {}, "file": {"-o": True}, "upload": {},
+           "message": {}, "greet": {}, "fixed": {"--length": True}, "knock": {"--count": True}, "date": {},
+           "logdate": {}, "guess": {"--auto": False}, "report-size": {"--hello-port": True, "--file-port": True},
            "typed": dict.fromkeys(("--string", "--random", "--file", "--schema"), True)}
     if service not in own:
         raise Usage(f"no client {service}")
@@ -859,6 +1025,20 @@ def run_client(args):
         client_echo(*where, rest, "udp" in found)
     elif service == "hello":
         client_hello(*where, rest)
+    elif service == "message":
+        client_message(*where, rest)
+    elif service == "greet":
+        client_greet(*where, rest)
+    elif service == "fixed":
+        client_fixed(*where, rest, int(found.get("length", 1234)))
+    elif service == "knock":
+        client_knock(*where, int(found.get("count", -1)))
+    elif service in ("date", "logdate"):
+        client_date(*where)
+    elif service == "guess":
+        client_guess(*where, "auto" in found)
+    elif service == "report-size":
+        client_report_size(where[0], rest, int(found["hello-port"]), int(found["file-port"]), where[2])
     elif service == "upload":
         return client_upload(*where, rest)
     elif service == "typed":

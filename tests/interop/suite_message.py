@@ -1,10 +1,11 @@
 """message: lines, silences, ends and the limit of 4096; and what it shares with greet, checked on both."""
 
+import contextlib
 import socket
 import time
 
 from target import checks
-from wire import (STEP, Failed, asks, at_once, cuts, exchange, expect, nothing_more, payload, read_to_end, reset, same,
+from wire import (asks, at_once, cuts, exchange, expect, nothing_more, payload, read_to_end, reset, same,
                   show, steady)
 
 ALL = bytes(b for b in range(255) if b not in b"\r\n")  # 255 is a matter of its own in greet
@@ -202,8 +203,19 @@ def beside_idle(c, service):
             reset(s)
 
 
-def several_at_once(c, service, number):
-    """So many clients, in step: none gets another's answers."""
+def three(c, service):
+    # All three are connected all the time, and in turn.
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(service.dial(c)) for _ in range(3)]
+        for number in range(10):
+            texts = [b"client %d, message %d" % (turn, number) for turn in range(3)]
+            for s, text in zip(clients, texts):
+                s.sendall(text + b"\n")
+            for s, text in reversed([*zip(clients, texts)]):
+                asks(s, b"", service.answer(text))
+
+
+def fifty(c, service):
     def work(turn):
         with service.dial(c) as s:
             for number in range(10):
@@ -213,7 +225,7 @@ def several_at_once(c, service, number):
             s.shutdown(socket.SHUT_WR)
             got, end = read_to_end(s)
             expect((got, end) == (b"", "FIN"), f"after our end {show(got)} and {end}")
-    at_once(number, work)
+    at_once(50, work)
 
 
 for service in (Message(), Greet()):
@@ -224,12 +236,11 @@ for service in (Message(), Greet()):
                            "silence-counts-from-the-last-byte": last_byte, "lf-behind-a-quiet-cr": cr_then_lf,
                            "below-the-limit": below_the_limit, "cr-at-the-limit": cr_at_the_limit,
                            "sends-for-ever-and-never-reads": never_reads, "clients-reset": resets,
+                           "3-at-once": three, "50-at-once": fifty,
                            "beside-100-idle": beside_idle}.items():
         checks.add(f"{service.name}-{what}", function, service)
     checks.add(f"{service.name}-5000-lines-whole", lines, service, 5000, "whole")
     checks.add(f"{service.name}-5000-lines-random", lines, service, 5000, "random")
-    for number in (3, 50):
-        checks.add(f"{service.name}-{number}-at-once", several_at_once, service, number)
 
 
 # --- message alone: what is over 4096 is dropped up to the next end ---
