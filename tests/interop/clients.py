@@ -990,7 +990,10 @@ def knock_waits(c):
 
 @checks("knock-reset")
 def knock_reset(c):
-    done, _, heard = knocks(c, reset, "--count", 1)
+    def serve(s):
+        time.sleep(0.2)  # connected, and then
+        reset(s)
+    done, _, heard = knocks(c, serve, "--count", 1)
     fails(done)
     expect(len(heard) == 1, f"{len(heard)} connections")
 

@@ -119,7 +119,8 @@ SERVER_BUGS = [
     ("wrong-length", "fixed-each*", {"fixed-each-message-at-once"}),
     ("waits-for-the-end", "fixed-each*", {"fixed-each-message-at-once"}),
     ("one-receive", "fixed-2-messages-bytes", {"fixed-2-messages-bytes"}),
-    ("short-is-whole", "fixed-ends-after-1*", {f"fixed-ends-after-1-messages-and-{n}-bytes" for n in (1, 2, 617, 1233)}),
+    ("short-is-whole", "fixed-ends-after-1*",
+     {f"fixed-ends-after-1-messages-and-{n}-bytes" for n in (1, 2, 617, 1233)}),
     ("waits-for-the-end", "fixed-sends-for*", {"fixed-sends-for-ever-and-never-reads"}),
     ("waits-for-the-visitor", "knock-says*", {"knock-says-nothing"}),
     ("says-something", "knock-says*", {"knock-says-nothing"}),
@@ -257,8 +258,8 @@ def main():
             for (bug, _, expected), failed in zip(bugs, pool.map(lambda bug: set(suite(*bug[:2])), bugs)):
                 caught = failed == expected
                 wrong += not caught
-                print("ok" if caught else "FAIL", f"{name} meets the bug {bug}: {', '.join(sorted(failed)) or 'unseen'}",
-                      flush=True)
+                print("ok" if caught else "FAIL",
+                      f"{name} meets the bug {bug}: {', '.join(sorted(failed)) or 'unseen'}", flush=True)
     print("the suites are right" if not wrong else f"{wrong} wrong")
     return 1 if wrong else 0
 

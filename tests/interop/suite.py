@@ -169,7 +169,7 @@ def main():
             others = [other for other in OPTIONAL if other != service and service in other]
             bare = {name: functools.reduce(lambda text, other: text.replace(other, ""), others, name)
                     for name, *_ in checks.all}
-            checks.leave_out({name for name in bare if re.search(rf"\b{service}\b", bare[name])})
+            checks.leave_out({name for name in bare if re.search(rf"(^|lab-|and-){service}\b", bare[name])})
             print(f"not checked without a port: {service}", file=sys.stderr)
     if args.list:
         print(*(name for name, *_ in checks.chosen(args.only)), sep="\n")
