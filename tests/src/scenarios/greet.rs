@@ -220,5 +220,6 @@ fn idle_inside(world: &mut World<'_>) {
 
 fn never_reads(world: &mut World<'_>) {
     let stream = world.open();
-    world.never_read(stream, &b"a line\n".repeat(9000));
+    let line = [&[b'l'; 499][..], b"\n"].concat();
+    world.never_read(stream, &line.repeat(120));
 }

@@ -142,7 +142,7 @@ fn too_long_then_silence(world: &mut World<'_>) {
             let stream = world.open();
             world.send(stream, &vec![b'l'; len]);
             let mut kept = world.receive(stream, "Message: ".len() + 4096);
-            world.pause(stream, Duration::from_millis(500));
+            world.pause(stream, Duration::from_millis(200));
             let (rest, close) = world.exchange(stream, b"next\n");
             kept.extend(rest);
             outcome(world, (kept, close), &[vec![b'l'; 4096], b"next".into()]).into()
@@ -213,5 +213,6 @@ fn idle(world: &mut World<'_>) {
 
 fn never_reads(world: &mut World<'_>) {
     let stream = world.open();
-    world.never_read(stream, &b"a line\n".repeat(9000));
+    let line = [&[b'l'; 999][..], b"\n"].concat();
+    world.never_read(stream, &line.repeat(60));
 }
