@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
@@ -198,8 +199,9 @@ impl Store for SharedStore {
         self.lock().writing -= 1;
     }
 
-    /// As a [`FolderStore`](anywire_std::folder::FolderStore) writes it.
+    /// As a [`FolderStore`](anywire_std::folder::FolderStore) writes it, and as slowly: who does not wait for it is found out.
     fn log(&mut self, entry: Entry<'_>) -> Result<(), Refusal> {
+        std::thread::sleep(Duration::from_millis(1));
         let Entry { time, peer, text } = entry;
         let peer = peer.map_or("-".into(), |peer| peer.to_string());
         let line = format!("{} {peer} \"{}\"", Shown(time), Shown(text));
