@@ -2,7 +2,9 @@
 
 mod any;
 mod any_files;
+mod any_labs;
 mod clients;
+mod guess;
 mod labs;
 mod moody;
 mod play;

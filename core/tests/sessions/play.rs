@@ -35,6 +35,8 @@ pub(crate) struct Play<'p> {
     pub(crate) more: &'p [&'p [u8]],
     /// Whether the host has bytes that nobody can guess. They are the same in every play.
     pub(crate) entropy: bool,
+    /// Whether the host has a clock on the wall.
+    pub(crate) clock: bool,
     /// After so many bytes a body stops, and why.
     pub(crate) stop: Option<(u64, Stop)>,
 }
@@ -54,6 +56,7 @@ impl<'p> Play<'p> {
             line: None,
             more: &[],
             entropy: true,
+            clock: true,
             stop: None,
         }
     }
@@ -89,6 +92,7 @@ struct User<'p> {
     more: &'p [&'p [u8]],
     /// How often something was drawn; `None`: nothing can be.
     draws: Option<u8>,
+    clock: bool,
     told: Vec<String>,
 }
 
@@ -114,7 +118,7 @@ impl Host for User<'_> {
     }
 
     fn date(&mut self) -> Option<Date> {
-        Some(DATE)
+        self.clock.then_some(DATE)
     }
 
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
@@ -133,6 +137,7 @@ pub(crate) fn play<S: Session, St: Store>(session: S, store: &mut St, play: &Pla
             line: play.line,
             more: play.more,
             draws: play.entropy.then_some(0),
+            clock: play.clock,
             told: Vec::new(),
         },
         play,
