@@ -3,6 +3,7 @@
 mod any;
 mod any_files;
 mod clients;
+mod dialogues;
 mod labs;
 mod moody;
 mod play;
