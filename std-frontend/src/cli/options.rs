@@ -116,18 +116,18 @@ pub(super) enum Client {
     Echo(Echo),
     /// Send a message and see the answer
     Hello(Hello),
-    /// Fetch a file
-    File(File),
-    /// Send one message with its type: a text, random bytes, or a file
-    Typed(Typed),
-    /// Store files on the server
-    Upload(Upload),
     /// Send lines, and see what comes back for each
     Message(Chat),
     /// Send messages of one length, and check that they come back as they were
     Fixed(Fixed),
     /// Connect, and see the server end
     Knock(Knock),
+    /// Send one message with its type: a text, random bytes, or a file
+    Typed(Typed),
+    /// Store files on the server
+    Upload(Upload),
+    /// Fetch a file
+    File(File),
     /// Ask for the date and the time
     Date(Target),
     /// Ask for the date and the time; the server keeps a log of it

@@ -242,3 +242,28 @@ fn lines_that_nobody_sees_answered_are_not_sent() {
     assert_eq!(child.wait().unwrap().code(), Some(141));
     drop(stdin);
 }
+
+#[test]
+fn a_signal_ends_whoever_waits_and_leaves_nothing() {
+    let here = tempfile::tempdir().unwrap();
+    let server = Server::start(&["message=0", "fixed=0", "hello=0", "file=0"], 4);
+    let [message, fixed, hello, file] = [0, 1, 2, 3].map(|at| server.port(at));
+    for args in [
+        &["message", "--port", &message][..],
+        &["fixed", "--port", &fixed],
+        &["report-size", "--hello-port", &hello, "--file-port", &file],
+    ] {
+        let mut command = anywire(&[&["client"], args].concat());
+        let mut child = command.current_dir(here.path()).stdin(Stdio::piped()).spawn().unwrap();
+        // By then it waits for its input.
+        std::thread::sleep(Duration::from_millis(200));
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        // Its input is open until it has ended.
+        let stdin = child.stdin.take();
+        let status = child.wait().unwrap();
+        drop(stdin);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{args:?}");
+    }
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0);
+}

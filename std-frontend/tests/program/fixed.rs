@@ -77,7 +77,7 @@ fn another_byte_is_told_by_its_message_and_its_offset() {
         let _ = stream.read(&mut message);
     });
     let output = fixed(&port, &["--length", "6"], b"abcdefghijkl");
-    assert_fails(&output, "message 2 came back with another byte at offset 4");
+    assert_fails(&output, "message 2 came back with another byte at offset 4; 1 messages");
     peer.join().unwrap();
 }
 

@@ -27,14 +27,15 @@ pub(super) fn run<N: Network>(options: N::Options, args: Fixed) -> Result<(), Fa
     let mut room = vec![0; args.length as usize];
     let session = Session::new(&mut room);
     let outcome = server.talk(wire, session, &mut NoStore, &mut messages);
+    let (returned, length) = (messages.returned, args.length);
     if let Some(error) = messages.failed {
         return Err(anyhow!("cannot read {}: {error}", args.file.display()).into());
     }
     if outcome.end != End::Finished {
-        return Err(anyhow!(server.why(&outcome, Body::Comes)).into());
+        let why = server.why(&outcome, Body::Comes);
+        return Err(anyhow!("{why}; {returned} messages of {length} bytes came back").into());
     }
     let mut output = Output::stdout();
-    let (returned, length) = (messages.returned, args.length);
     output.line(format_args!("{returned} messages of {length} bytes came back"));
     output.check().map_err(Failure::Output)
 }

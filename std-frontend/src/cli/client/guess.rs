@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use anywire_core::client::guess::{Answer, Halving};
-use anywire_core::datagram::DatagramService;
+use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
 use anywire_core::service::guess::Guess as Service;
 
 use crate::cli::client::lines::Lines;
@@ -25,16 +25,13 @@ struct Client<N> {
     output: Output,
 }
 
-/// No number is longer, save for zeros in front.
-const GUESS: usize = 1024;
-
 impl<N: Network> Client<N> {
     /// Asks the user for numbers until one is correct.
     fn ask_user(&mut self) -> Result<(), Failure> {
         let mut lines = Lines::of(None);
         loop {
             let prompt = || self.output.write(b"Enter a number from 1 to 99: ");
-            let line = lines.next(GUESS, prompt, |input| self.network.await_input(input));
+            let line = lines.next(MAX_DATAGRAM, prompt, |input| self.network.await_input(input));
             self.output.check().map_err(Failure::Output)?;
             let Some(line) = line.map_err(input_failed)? else {
                 return Err(anyhow!("the number was not found: there are no more guesses").into());

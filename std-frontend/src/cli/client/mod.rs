@@ -45,18 +45,18 @@ pub(super) fn run<N: Network>(options: N::Options, client: Client) -> Result<(),
     match client {
         Client::Echo(args) => echo::run::<N>(options, args),
         Client::Hello(args) => hello::run::<N>(options, args),
-        Client::File(args) => file::run::<N>(options, args),
-        Client::Typed(args) => typed::run::<N>(options, args),
-        Client::Upload(args) => upload::run::<N>(options, args),
-        Client::Date(target) => date::run::<N>(options, target, Date::ABOUT),
-        Client::LogDate(target) => date::run::<N>(options, target, LogDate::ABOUT),
         Client::Message(args) => {
             chat::run::<N>(options, args, Message::ABOUT, message::Session::default())
         }
-        Client::Greet(args) => chat::run::<N>(options, args, Greet::ABOUT, greet::Session::new()),
-        Client::Knock(args) => knock::run::<N>(options, args),
         Client::Fixed(args) => fixed::run::<N>(options, args),
+        Client::Knock(args) => knock::run::<N>(options, args),
+        Client::Typed(args) => typed::run::<N>(options, args),
+        Client::Upload(args) => upload::run::<N>(options, args),
+        Client::File(args) => file::run::<N>(options, args),
+        Client::Date(target) => date::run::<N>(options, target, Date::ABOUT),
+        Client::LogDate(target) => date::run::<N>(options, target, LogDate::ABOUT),
         Client::Guess(args) => guess::run::<N>(options, args),
+        Client::Greet(args) => chat::run::<N>(options, args, Greet::ABOUT, greet::Session::new()),
         Client::ReportSize(args) => report_size::run::<N>(options, args),
     }
 }
