@@ -116,7 +116,7 @@ pub(super) enum Client {
     Echo(Echo),
     /// Send a message and see the answer
     Hello(Hello),
-    /// Send lines, and see what comes back for each
+    /// Send lines of up to 4096 bytes, and see what comes back for each
     Message(Chat),
     /// Send messages of one length, and check that they come back as they were
     Fixed(Fixed),
@@ -135,7 +135,7 @@ pub(super) enum Client {
     LogDate(Target),
     /// Find the server's number from 1 to 99, over UDP
     Guess(Guess),
-    /// Send lines, and be greeted for each
+    /// Send lines of up to 1023 bytes, and be greeted for each
     Greet(Chat),
     /// Find out how long a file is, and say so to hello
     ReportSize(ReportSize),
@@ -241,7 +241,7 @@ pub(super) struct Fixed {
 pub(super) struct Knock {
     #[command(flatten)]
     pub(super) target: Target,
-    /// Knock N times at most; where nobody sits at a terminal, N times at once
+    /// Knock N times at most; if standard input is no terminal, N times without reading it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 }
