@@ -207,7 +207,7 @@ fn whoever_is_not_there_says_nothing_or_resets_is_exit_status_1() {
     }
     silent.join().unwrap();
     let (port, resetting) = serve(|mut stream| {
-        let _ = stream.set_read_timeout(Some(Duration::from_millis(100)));
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
         let _ = stream.read(&mut [0; 1]);
         reset(stream);
     });
