@@ -22,6 +22,9 @@ pub trait Wire: Read + Write {
     /// Whether the transport has an end of the stream of its own (FIN), one for each direction.
     const ENDS: bool;
 
+    /// Whether [`wait`](Self::wait) keeps its deadlines.
+    const WAITS: bool = true;
+
     /// The time.
     fn now(&mut self) -> Instant;
 
@@ -103,6 +106,7 @@ impl<T: Write> Write for Plain<T> {
 
 impl<T: Read + Write> Wire for Plain<T> {
     const ENDS: bool = false;
+    const WAITS: bool = false;
 
     fn now(&mut self) -> Instant {
         Instant::ZERO
@@ -148,7 +152,10 @@ pub fn converse<S: Session, W: Wire, St: Store>(
     buffers: Buffers<'_>,
     limits: &Limits,
 ) -> Outcome<W::Error> {
-    let conversation = Conversation::new(session, wire.now());
+    let mut conversation = Conversation::new(session, wire.now());
+    if !W::WAITS {
+        conversation = conversation.without_time();
+    }
     let Buffers { input, output } = buffers;
     let mut line = Line {
         conversation,

@@ -125,6 +125,7 @@ pub struct Conversation<S> {
     shutdown: Shutdown,
     peer_ended: bool,
     retiring: bool,
+    timeless: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +162,13 @@ impl<S: Session> Conversation<S> {
             shutdown: Shutdown::No,
             peer_ended: false,
             retiring: false,
+            timeless: false,
         }
+    }
+
+    /// The same, over a transport that cannot wait: the session is told that its deadlines are not kept.
+    pub fn without_time(self) -> Self {
+        Self { timeless: true, ..self }
     }
 
     /// What is to be done next, once all output is out.
@@ -199,7 +206,8 @@ impl<S: Session> Conversation<S> {
         let answered = answer.is_some();
         let more = input.len() > self.untaken;
         let mut io = Exchange::new(input, self.peer_ended, output, now, answer, host)
-            .after_shutdown(self.shutdown != Shutdown::No);
+            .after_shutdown(self.shutdown != Shutdown::No)
+            .without_time(self.timeless);
         let halt = advance(&mut self.session, &mut io);
         let used = Used { taken: io.taken(), put: io.put_len() };
         if io.is_shut() && self.shutdown == Shutdown::No {

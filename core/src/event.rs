@@ -20,6 +20,11 @@ pub enum Event<'a> {
         /// The message, without what ended it.
         text: &'a [u8],
     },
+    /// The peer left a text for the log.
+    Noted {
+        /// The text.
+        text: &'a [u8],
+    },
     /// A file was opened for a peer.
     Opened {
         /// Its name.
@@ -58,7 +63,7 @@ pub enum Event<'a> {
         /// In its words.
         words: &'a [u8],
     },
-    /// A file is whole under its name; to a client: the server has proven it.
+    /// A file is whole under its name. A client that sent it is told so only when the server has proven it.
     Stored {
         /// Its bytes.
         len: u64,

@@ -19,6 +19,7 @@ pub struct Exchange<'a> {
     output: &'a mut [u8],
     put: usize,
     shut: bool,
+    timeless: bool,
     now: Instant,
     answer: Option<Answer<'a>>,
     host: &'a mut dyn Host,
@@ -54,6 +55,7 @@ impl<'a> Exchange<'a> {
             output,
             put: 0,
             shut: false,
+            timeless: false,
             now,
             answer,
             host,
@@ -64,6 +66,12 @@ impl<'a> Exchange<'a> {
     /// The same, for a session that shut down its sending in an earlier round.
     pub(crate) fn after_shutdown(mut self, shut: bool) -> Self {
         self.shut = shut;
+        self
+    }
+
+    /// The same, for a session whose driver keeps no deadlines.
+    pub(crate) fn without_time(mut self, timeless: bool) -> Self {
+        self.timeless = timeless;
         self
     }
 
@@ -126,6 +134,11 @@ impl<'a> Exchange<'a> {
     /// The time.
     pub fn now(&self) -> Instant {
         self.now
+    }
+
+    /// Whether a deadline is kept. On a transport that cannot wait, a session that returns one is stepped when input comes, and only then.
+    pub fn keeps_time(&self) -> bool {
+        !self.timeless
     }
 
     /// The answer to what was asked, once.

@@ -1,6 +1,17 @@
 //! The schemas of typed and upload: tables for [`Tagged`].
 //!
-//! Integers are little-endian. Tags from 16 on are kept for later.
+//! A message is a tag of 1 byte, then what the table says of that tag. Integers are little-endian. Tags from 16 on are kept for later.
+//!
+//! | tag | `sized` | `close` |
+//! | --- | --- | --- |
+//! | 1 | STRING: a length of 2 bytes, at most 4096, and so many bytes | the same |
+//! | 2 | DATA_1B: a length of 1 byte, and so many bytes | DATA: all bytes to the end of the stream |
+//! | 3 | DATA_2B: a length of 2 bytes, and so many bytes | |
+//! | 4 | DATA_3B: a length of 3 bytes, and so many bytes | |
+//! | 5 | DATA_4B: a length of 4 bytes, and so many bytes | |
+//! | 6 | DATA_8B: a length of 8 bytes, and so many bytes | |
+//!
+//! upload uses `sized`: a STRING with a name, which the server answers with `OK`, or with `ERR `, a reason and a newline; then DATA.
 
 use crate::frame::{Body, Order, Row, Tag, Tagged};
 
@@ -54,8 +65,8 @@ impl Schema {
     /// The part of its table that is not STRING.
     pub const fn data(self) -> Tagged {
         match self {
-            Self::Sized => SIZED.only(1, 6),
-            Self::Close => CLOSE.only(1, 2),
+            Self::Sized => SIZED.only(1, SIZED.rows.len()),
+            Self::Close => CLOSE.only(1, CLOSE.rows.len()),
         }
     }
 

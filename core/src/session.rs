@@ -16,7 +16,9 @@
 //!    has, with `ROOM` free, left less than `HOLD` bytes; with `HOLD` 0, none.
 //! 2. **Output** goes out before an ask, a transfer or a finish is carried out; while output is pending
 //!    the driver does not read. An abort may discard it: no reply put before an abort is promised.
-//! 3. **Answers.** An answer is taken in the step that brings it, even with no room. `ended` is offered only
+//! 3. **Answers.** An answer is taken in the step that brings it, even with no room. There is one open file at a time:
+//!    [`Request::Send`] needs one from `Open`; `Expect`, `Receive` and `Commit` one from `Create`; `Open`, `Create` and `Commit` give up
+//!    the one before. `ended` is offered only
 //!    together with the last input; after it, with `ROOM` free, `Wait(_, None)` is broken.
 //! 4. **Deadlines.** A deadline returned is later than now. At a deadline the driver reads first, then
 //!    steps: bytes that have arrived beat a deadline that has passed.

@@ -7,6 +7,7 @@ Python 3.11's standard library only. One line per check; exit status 1 if any fa
 import argparse
 import os
 import pathlib
+import re
 import shlex
 import socket
 import subprocess
@@ -15,8 +16,9 @@ import tempfile
 import threading
 import time
 
-from peers import (HOLD, Server, all_of, delivered, echoes, exactly, frame, lab, sends_then_resets, silent, stalls,
-                   takes_one_frame, takes_uploads, udp_server, udp_socket)
+from peers import (HOLD, Server, all_of, answers_lines, answers_once, delivered, echoes, exactly, finishes, frame,
+                   guesses, keeps_and_echoes, lab, sends_then_resets, silent, stalls, takes_one_frame, takes_uploads,
+                   udp_server, udp_socket)
 from wire import STEP, STRING, Checks, cuts, expect, payload, read_to_end, reset, same, show, smallest, string
 
 SIZES = (0, 1, 55_696, 583_163)
@@ -725,6 +727,494 @@ def typed_killed(c):
                f"the stream of a killed client ends with {server.heard}, expected {expected}")
 
 
+# --- message ---
+
+def message_of(line):
+    return b"Message: " + line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def talk(c, service, serve, *args, **more):
+    """One conversation; how it went, and what the server heard."""
+    with Server(c, serve) as server:
+        done = c.client(service, server.port, *args, **more)
+    return done, server.result()
+
+
+def heard_is(heard, *want):
+    expect(heard == [*want], f"the server heard {show(heard, 200)}, expected {show([*want], 200)}")
+
+
+def message_text(c, text):
+    done, heard = talk(c, "message", answers_lines(message_of), text)
+    succeeds(done, f"Message: {text}\n")
+    heard_is(heard, [text.encode() + b"\n"])
+
+
+for what, text in {"text": "hello", "two-words": "two words", "utf-8": "grüße ✓", "4000-bytes": "n" * 4000,
+                   "4096-bytes": "n" * 4096}.items():
+    checks.add(f"message-{what}", message_text, text)
+
+
+def message_lines(c, stdin, *lines):
+    done, heard = talk(c, "message", answers_lines(message_of), stdin=stdin)
+    succeeds(done, b"".join(b"Message: " + line + b"\n" for line in lines), False)
+    heard_is(heard, [line + b"\n" for line in lines])
+
+
+for what, (stdin, *lines) in {"one-line": (b"hello\n", b"hello"), "lines": (b"a\nbb\nccc\n", b"a", b"bb", b"ccc"),
+                              "no-newline-at-the-end": (b"a\nlast", b"a", b"last"),
+                              "empty-line": (b"\na\n\n", b"", b"a", b"")}.items():
+    checks.add(f"message-stdin-{what}", message_lines, stdin, *lines)
+
+
+@checks("message-stdin-nothing")
+def message_nothing(c):
+    done, heard = talk(c, "message", answers_lines(message_of), stdin=b"")
+    succeeds(done, b"", False)
+    expect(heard in ([], [[]]), f"the server heard {heard}")
+
+
+@checks("message-stdin-not-utf-8")
+def message_bytes(c):
+    # How such a reply is printed when stdout is no terminal is left open.
+    done, heard = talk(c, "message", answers_lines(message_of), stdin=b"\xff\xfe \x80\n\x1b[31m\n")
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    heard_is(heard, [b"\xff\xfe \x80\n", b"\x1b[31m\n"])
+
+
+@checks("message-stdin-cut-at-4096")
+def message_cut(c):
+    done, heard = talk(c, "message", answers_lines(message_of), stdin=b"n" * 4096 + b"yyyy\nnext\n")
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    # Whether the rest of such a line is left out or is a message of its own is left open.
+    cut = [[b"n" * 4096 + b"\n", *rest, b"next\n"] for rest in ((), (b"yyyy\n",))]
+    expect(heard in ([one] for one in cut), f"the server heard lines of {[[*map(len, one)] for one in heard]} bytes")
+    said = done.stdout.replace(b"n" * 4096, b"N")
+    expect(said in (b"Message: N\nMessage: next\n", b"Message: N\nMessage: yyyy\nMessage: next\n"), f"{show(said)}")
+
+
+@checks("message-reply-in-pieces")
+def message_pieces(c):
+    done, heard = talk(c, "message", answers_once(6, b"I have ", b"received", b": hello", pause=0.09), "hello")
+    succeeds(done, "I have received: hello\n")
+    heard_is(heard, b"hello\n")
+
+
+@checks("message-reply-ends-with-the-stream")
+def message_ends(c):
+    def serve(s):
+        heard = exactly(s, 6)
+        s.sendall(b"Message: hello")
+        return heard + finishes(s)
+    done, heard = talk(c, "message", serve, "hello")
+    succeeds(done, "Message: hello\n")
+    heard_is(heard, b"hello\n")
+
+
+@checks("message-slow-replies")
+def message_slow(c):
+    # The silence that ends a reply is none before it.
+    done, heard = talk(c, "message", answers_lines(message_of, 0.5), stdin=b"a\nb\n")
+    succeeds(done, "Message: a\nMessage: b\n", False)
+    heard_is(heard, [b"a\n", b"b\n"])
+
+
+@checks("message-does-not-wait-for-the-timeout")
+def message_soon(c):
+    done, _ = talk(c, "message", answers_lines(message_of), stdin=b"a\nb\nc\n")
+    succeeds(done, "Message: a\nMessage: b\nMessage: c\n", False)
+    expect(done.took < 4, f"three lines take {done.took:.1f} s")
+
+
+# --- greet ---
+
+def greeting_of(line):
+    return line.removesuffix(b"\n").removesuffix(b"\r") + b" Ali\r\n"
+
+
+def greet(c, serve, *answers, args=(), **more):
+    """Whether lines go out and are shown with CR LF or LF is left open."""
+    done, heard = talk(c, "greet", serve, *args, **more)
+    done.stdout = done.stdout.replace(b"\r\n", b"\n")
+    succeeds(done, "".join(f"{answer}\n" for answer in answers), False)
+    return [[line.replace(b"\r\n", b"\n") for line in one] if isinstance(one, list) else one for one in heard]
+
+
+@checks("greet-text")
+def greet_text(c):
+    for text in ("hello", "two words", "grüße ✓", "n" * 1000):
+        heard_is(greet(c, answers_lines(greeting_of), f"{text} Ali", args=(text,)), [text.encode() + b"\n"])
+
+
+@checks("greet-stdin")
+def greet_stdin(c):
+    for stdin, *lines in ((b"a\nbb\n", "a", "bb"), (b"a\nlast", "a", "last"), (b"\na\n", "", "a"), (b"",)):
+        heard = greet(c, answers_lines(greeting_of), *(f"{line} Ali" for line in lines), stdin=stdin)
+        want = [line.encode() + b"\n" for line in lines]
+        expect(heard == [want] or not want and not heard, f"the server heard {heard}, expected {want}")
+
+
+@checks("greet-answer-in-single-bytes")
+def greet_bytes(c):
+    def serve(s):
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with s.makefile("rb") as lines:
+            for line in lines:
+                for byte in cuts(greeting_of(line), "bytes"):
+                    time.sleep(0.01 if byte != b"A" else 0.6)  # the answer ends at its LF, at no silence
+                    s.sendall(byte)
+    greet(c, serve, "hello Ali", "you Ali", stdin=b"hello\nyou\n")
+
+
+# --- fixed ---
+
+def fixed(c, size, length, args, stdin=False):
+    body, count = payload(size), -(-size // length)
+    with Server(c, keeps_and_echoes) as server, tempfile.TemporaryDirectory() as here:
+        pathlib.Path(here, "body.bin").write_bytes(body)
+        done = c.client("fixed", server.port, "-" if stdin else "body.bin", *args, cwd=here,
+                        stdin=body if stdin else b"")
+    succeeds(done, f"{count} messages of {length} bytes came back\n", False)
+    got = b"".join(server.result())
+    same(got, body.ljust(count * length, b"\0"), "what the server got")
+
+
+for size in (1, 1233, 1234, 1235, 100_000):
+    checks.add(f"fixed-file-of-{size}", fixed, size, 1234, ())
+for length in (1, 7, 65_536):
+    checks.add(f"fixed-length-{length}", fixed, 1000, length, ("--length", length))
+checks.add("fixed-stdin", fixed, 5000, 1234, (), True)
+checks.add("fixed-stdin-length-10", fixed, 1001, 10, ("--length", 10), True)
+checks.add("fixed-much", fixed, MUCH, 1234, ())  # who sends all before he reads waits for ever
+
+
+@checks("fixed-empty-file")
+def fixed_empty(c):
+    done, heard = talk(c, "fixed", keeps_and_echoes, "-", stdin=b"")
+    succeeds(done, "0 messages of 1234 bytes came back\n", False)
+    expect(not any(heard), f"the server heard {show(heard)}")
+
+
+@checks("fixed-replies-in-single-bytes")
+def fixed_bytes(c):
+    def serve(s):
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while data := s.recv(65536):
+            for byte in cuts(data, "bytes"):
+                s.sendall(byte)
+    done, _ = talk(c, "fixed", serve, "-", stdin=payload(3000))
+    succeeds(done, "3 messages of 1234 bytes came back\n", False)
+
+
+def fixed_fails(c, serve, size, *args):
+    done, _ = talk(c, "fixed", serve, "-", "--timeout", 2, *args, stdin=payload(size))
+    fails(done)
+    expect(b"came back" not in done.stdout, f"stdout {show(done.stdout)}")
+
+
+def changes(at):
+    """Sends all back, with one byte changed."""
+    def serve(s):
+        seen = 0
+        while data := bytearray(s.recv(65536)):
+            if seen <= at < seen + len(data):
+                data[at - seen] ^= 1
+            seen += len(data)
+            s.sendall(data)
+    return serve
+
+
+def ends_after(size):
+    def serve(s):
+        s.sendall(exactly(s, size))
+        finishes(s)
+    return serve
+
+
+for at in (0, 1233, 1234, 3701):
+    checks.add(f"fixed-byte-{at}-comes-back-changed", fixed_fails, changes(at), 3702)
+for size in (0, 1, 1234, 2000):
+    checks.add(f"fixed-server-ends-after-{size}", fixed_fails, ends_after(size), 3702)
+
+
+@checks("fixed-reset-behind-all")
+def fixed_reset(c):
+    def serve(s):
+        s.sendall(exactly(s, 1234))
+        all_of(s)
+        reset(s)
+    fixed_fails(c, serve, 1234)
+
+
+@checks("fixed-local-file-is-absent")
+def fixed_absent(c):
+    done, heard = talk(c, "fixed", keeps_and_echoes, "absent.bin")
+    fails(done)
+    expect(not any(heard), f"the server heard {show(heard)}")
+
+
+# --- knock ---
+
+def knocks(c, serve, *args, stdin=b"\n\n\n"):
+    """How it went; and how often it said that it was connected, and to where."""
+    with Server(c, serve) as server:
+        done = c.client("knock", server.port, *args, stdin=stdin)
+    said = f"Connected to {c.host}:{server.port}\n".encode()
+    # Whether there is a prompt when no terminal is there is left open.
+    count = done.stdout.count(said)
+    expect(b"Connected" not in done.stdout.replace(said, b""), f"stdout {show(done.stdout)}")
+    return done, count, server.result()
+
+
+def knock(c, count, *args, stdin=b"\n\n\n", serve=finishes):
+    done, said, heard = knocks(c, serve, *args, stdin=stdin)
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    expect(said == len(heard) == count, f"{len(heard)} connections, {said} said, expected {count}")
+    expect(not any(heard), f"the server heard {show(heard)}")
+    return done
+
+
+for count in (1, 2, 3):
+    checks.add(f"knock-count-{count}", knock, count, "--count", count)
+    checks.add(f"knock-{count}-times-enter", lambda c, n: knock(c, n, stdin=b"\n" * n), count)
+
+
+@checks("knock-waits-for-the-end")
+def knock_waits(c):
+    def serve(s):
+        time.sleep(0.7)
+        return finishes(s)
+    done = knock(c, 2, "--count", 2, serve=serve)
+    expect(done.took > 1.3, f"two ends that come after 0.7 s each are there after {done.took:.1f} s")
+
+
+@checks("knock-reset")
+def knock_reset(c):
+    def serve(s):
+        time.sleep(0.2)  # connected, and then
+        reset(s)
+    done, _, heard = knocks(c, serve, "--count", 1)
+    fails(done)
+    expect(len(heard) == 1, f"{len(heard)} connections")
+
+
+@checks("knock-no-end")
+def knock_no_end(c):
+    done, _, _ = knocks(c, silent, "--count", 1, "--timeout", 1)
+    fails(done, within=3.5)
+
+
+# --- date, logdate ---
+
+NOW = b"2026-11-21T09:30:00+01:00\n"
+
+
+def date(c, service, serve):
+    done, heard = talk(c, service, serve)
+    succeeds(done, NOW)
+    heard_is(heard, b"What time is it?")
+    expect(done.took < 4, f"took {done.took:.1f} s")
+
+
+def date_fails(c, service, serve, within=None):
+    fails(talk(c, service, serve, "--timeout", 2)[0], within=within)
+
+
+for service in ("date", "logdate"):
+    checks.add(f"{service}-prints-the-answer", date, service, answers_once(16, NOW))
+    checks.add(f"{service}-answer-in-single-bytes", date, service, answers_once(16, *cuts(NOW, "bytes"), pause=0.02))
+    checks.add(f"{service}-slow-answer", date, service, answers_once(16, NOW, pause=1))
+    checks.add(f"{service}-ends-without-an-answer", date_fails, service, ends_after(0))
+    checks.add(f"{service}-reset-behind-half-an-answer", date_fails, service, sends_then_resets(NOW[:10]))
+
+
+# --- guess ---
+
+def guess_auto(c, secret):
+    heard = []
+    with udp_server(c, guesses(secret, heard)) as port:
+        done = c.client("guess", port, "--auto")
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    numbers = [int(data) for data, _ in heard]
+    expect(len(numbers) <= 7, f"{len(numbers)} guesses: {numbers}")
+    expect(numbers[-1:] == [secret], f"looking for {secret} it asks {numbers}")
+    expect(re.search(rf"\b{secret}\b", done.stdout.decode()), f"found {secret}, but says {show(done.stdout, 200)}")
+
+
+for secret in (1, 2, 37, 49, 50, 51, 98, 99):
+    checks.add(f"guess-auto-{secret}", guess_auto, secret)
+
+
+@checks("guess-auto-every-secret")
+def guess_every(c):
+    for secret in range(3, 98, 5):
+        guess_auto(c, secret)
+
+
+@checks("guess-stdin")
+def guess_stdin(c):
+    heard = []
+    with udp_server(c, guesses(42, heard)) as port:
+        done = c.client("guess", port, stdin=b"50\n25\n42\n99\n")
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    expect([int(data) for data, _ in heard] == [50, 25, 42], f"the server heard {[data for data, _ in heard]}")
+    expect(re.search(rb"LOWER.*HIGHER.*CORRECT", done.stdout, re.S), f"stdout {show(done.stdout, 200)}")
+
+
+@checks("guess-each-from-a-fresh-port")
+def guess_ports(c):
+    heard = []
+    with udp_server(c, guesses(1, heard)) as port:
+        c.client("guess", port, stdin=b"9\n8\n7\n1\n")
+    expect(len({peer for _, peer in heard}) == len(heard) == 4, f"the server heard {heard}")
+
+
+@checks("guess-a-datagram-is-lost")
+def guess_lost(c):
+    heard, seen = [], []
+    serve = guesses(42, heard)
+
+    def loses(s, data, peer):
+        seen.append(data)
+        if len(seen) % 2 == 0:
+            serve(s, data, peer)
+    with udp_server(c, loses) as port:
+        done = c.client("guess", port, stdin=b"50\n42\n")
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    expect([int(data) for data in seen] == [50, 50, 42, 42], f"sent were {seen}")
+
+
+@checks("guess-a-stranger-answers-first")
+def guess_stranger(c):
+    stranger, _ = udp_socket(c)
+    heard = []
+    serve = guesses(42, heard)
+
+    def misleads(s, data, peer):
+        stranger.sendto(b"CORRECT", peer)
+        time.sleep(0.05)
+        serve(s, data, peer)
+    with stranger, udp_server(c, misleads) as port:
+        done = c.client("guess", port, stdin=b"50\n42\n")
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    expect([int(data) for data, _ in heard] == [50, 42], f"the server heard {heard}")
+
+
+@checks("guess-late-answers-are-not-the-next")
+def guess_late(c):
+    # An answer that comes twice does not answer the next question.
+    heard = []
+    serve = guesses(42, heard)
+
+    def twice(s, data, peer):
+        serve(s, data, peer)
+        serve(s, data, peer)
+        heard.pop()
+    with udp_server(c, twice) as port:
+        done = c.client("guess", port, "--auto")
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    numbers = [int(data) for data, _ in heard]
+    expect(len(numbers) <= 7 and numbers[-1] == 42, f"asks {numbers}")
+
+
+@checks("guess-no-answer")
+def guess_silent(c):
+    seen = []
+    with udp_server(c, lambda s, data, peer: seen.append(data)) as port:
+        fails(c.client("guess", port, "--auto", "--timeout", 1), within=3.5)
+        expect(len(seen) in (3, 4), f"{len(seen)} datagrams sent")
+        fails(c.client("guess", port, "--timeout", 1, stdin=b"50\n"), within=3.5)
+
+
+@checks("guess-auto-meets-a-liar")
+def guess_liar(c):
+    for lie in (b"HIGHER", b"LOWER"):
+        seen = []
+        with udp_server(c, lambda s, data, peer: (seen.append(data), s.sendto(lie, peer))) as port:
+            fails(c.client("guess", port, "--auto"))
+        expect(len(seen) <= 8, f"{len(seen)} guesses: {seen}")
+
+
+# --- report-size ---
+
+def report_size(c, serve_file, *args, stdin=b"", before=None, serve_hello=None):
+    """How it went, what both heard, and whether hello had a connection before file was done."""
+    connected, first = threading.Event(), []
+
+    def hello(s):
+        connected.set()
+        heard = s.recv(1024)
+        if heard:
+            s.sendall(b'I got "' + heard + b'" from you and I am sending it back.')
+        return heard + all_of(s)
+
+    def file(s):
+        first.append(connected.wait(1))
+        return serve_file(s)
+    with Server(c, serve_hello or hello) as one, Server(c, file) as other, tempfile.TemporaryDirectory() as here:
+        if before is not None:
+            pathlib.Path(here, "some name.txt").write_bytes(before)
+        done = c.run("client", "report-size", *args, "--host", c.host, "--hello-port", one.port, "--file-port",
+                     other.port, stdin=stdin, cwd=here)
+        left = {name: pathlib.Path(here, name).read_bytes() for name in os.listdir(here)}
+        expect(left == ({} if before is None else {"some name.txt": before}), f"leaves {sorted(left)} behind")
+    return done, one.result(), other.result(), first
+
+
+def sends_file(size):
+    def serve(s):
+        name = all_of(s)
+        s.sendall(payload(size))
+        return name
+    return serve
+
+
+def reports(c, size, *args, stdin=b"", before=None):
+    done, hello, file, first = report_size(c, sends_file(size), *args, stdin=stdin, before=before)
+    expect(done.returncode == 0, f"exit status {done.returncode}, stderr {show(done.stderr, 200)}")
+    told = f"The size of some name.txt is {size}"
+    heard_is(hello, told.encode())
+    expect([name.removesuffix(b"\n") for name in file] == [b"some name.txt"], f"file heard {file}")
+    expect(first == [True], "connects to file first")
+    said = f'Server says: I got "{told}" from you and I am sending it back.\n'.encode()
+    # A prompt and what connecting says may come before.
+    expect(done.stdout.endswith(said) and done.stdout.count(b"Server says") == 1, f"stdout {show(done.stdout, 200)}")
+
+
+for size in SIZES:
+    checks.add(f"report-size-{size}", reports, size, "some name.txt")
+checks.add("report-size-name-from-stdin", lambda c: reports(c, 55_696, stdin=b"some name.txt\n"))
+checks.add("report-size-beside-a-file-of-that-name", lambda c: reports(c, 55_696, "some name.txt", before=b"older"))
+
+
+def report_fails(c, serve_file, **more):
+    done, hello, _, _ = report_size(c, serve_file, "some name.txt", "--timeout", 2, **more)
+    fails(done, within=8)
+    expect(b"Server says" not in done.stdout, f"stdout {show(done.stdout, 200)}")
+    if not more:
+        expect(not any(hello), f"hello heard {hello}")
+
+
+checks.add("report-size-file-resets", report_fails, sends_then_resets(b""))
+checks.add("report-size-file-resets-in-the-middle", report_fails, sends_then_resets(payload(100_000)))
+checks.add("report-size-file-stalls", report_fails, stalls)
+checks.add("report-size-hello-resets",
+           lambda c: report_fails(c, sends_file(1000), serve_hello=sends_then_resets(b"")))
+checks.add("report-size-hello-is-silent", lambda c: report_fails(c, sends_file(1000), serve_hello=silent))
+
+
+@checks("report-size-refused")
+def report_refused(c):
+    with socket.socket(socket.AF_INET6 if ":" in c.host else socket.AF_INET) as closed:
+        closed.bind((c.host, 0))
+        port = closed.getsockname()[1]
+        for service, serve in (("hello", echoes), ("file", sends_file(10))):
+            with Server(c, serve) as server:
+                ports = {"hello": port, "file": port} | {("file" if service == "hello" else "hello"): server.port}
+                fails(c.run("client", "report-size", "some name.txt", "--host", c.host, "--hello-port", ports["hello"],
+                            "--file-port", ports["file"]))
+
+
 # --- connect ---
 
 def connect_echo(c, data):
@@ -759,13 +1249,14 @@ checks.add("connect-send-bytes", connect_send, r"tab\t \xff\x00\x7A", b"tab\t \x
 # --- what fails ---
 
 CLIENTS = {"echo": ("some text",), "hello": ("some text",), "file": ("name", "-o", "out.bin"), "upload": (__file__,),
-           "typed": ("--string", "some text")}
+           "typed": ("--string", "some text"), "message": ("some text",), "greet": ("some text",), "fixed": (__file__,),
+           "date": (), "logdate": (), "knock": ("--count", 1)}
 
 
 def each(c, port, service, **more):
     if service == "connect":
         return c.run("connect", c.host, port, stdin=b"some text", **more)
-    return c.client(service, port, *CLIENTS[service], **more)
+    return c.client(service, port, *CLIENTS[service], stdin=b"\n" if service == "knock" else b"", **more)
 
 
 def client_reset(c, service, data):
@@ -787,6 +1278,8 @@ def client_unanswered(c, service):
 
 for service in (*CLIENTS, "connect"):
     checks.add(f"{service}-refused", client_refused, service)
+    if service == "knock":
+        continue  # it sends nothing: it has resets and silence of its own above
     checks.add(f"{service}-reset-before-any-answer", client_reset, service, b"")
     if service != "file":
         checks.add(f"{service}-reset-in-the-middle", client_reset, service, b"some")
@@ -807,6 +1300,11 @@ for what, args in {"no-such-client": ("client", "nosuch"), "no-such-option": ("c
                    "upload-no-such-option": ("client", "upload", "--nosuch", "x"),
                    "typed-no-such-schema": ("client", "typed", "--string", "x", "--schema", "nosuch"),
                    "typed-random-no-number": ("client", "typed", "--random", "many"),
+                   "fixed-length-no-number": ("client", "fixed", "-", "--length", "many"),
+                   "fixed-length-0": ("client", "fixed", "-", "--length", "0"),
+                   "knock-count-no-number": ("client", "knock", "--count", "many"),
+                   "guess-no-such-option": ("client", "guess", "--nosuch"),
+                   "report-size-port-no-number": ("client", "report-size", "x", "--hello-port", "many"),
                    "typed-two-at-once": ("client", "typed", "--string", "x", "--random", "3")}.items():
     checks.add(f"usage-{what}", wrong_usage, *args)
 

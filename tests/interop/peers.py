@@ -24,7 +24,7 @@ class Server:
     def __init__(self, c, serve):
         self.listener = socket.create_server((c.host, 0), family=socket.AF_INET6 if ":" in c.host else socket.AF_INET)
         self.port, self.serve, self.heard, self.threads = self.listener.getsockname()[1], serve, [], []
-        self.done = threading.Event()
+        self.done, self.lock = threading.Event(), threading.Lock()
 
     def __enter__(self):
         threading.Thread(target=self.loop, daemon=True).start()
@@ -34,16 +34,16 @@ class Server:
         self.done.set()
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        for t in self.threads:
-            t.join(STEP)
+        self.result()
 
     def loop(self):
         with contextlib.suppress(OSError):
             while True:
                 s, _ = self.listener.accept()
                 s.settimeout(STEP)
-                self.threads.append(threading.Thread(target=self.one, args=(s,), daemon=True))
-                self.threads[-1].start()
+                with self.lock:
+                    self.threads.append(threading.Thread(target=self.one, args=(s,), daemon=True))
+                    self.threads[-1].start()
 
     def one(self, s):
         with s, contextlib.suppress(OSError):
@@ -53,7 +53,9 @@ class Server:
                 self.done.wait(4 * STEP)
 
     def result(self):
-        for t in self.threads:
+        with self.lock:
+            threads = [*self.threads]
+        for t in threads:
             t.join(STEP)
         return self.heard
 
@@ -159,6 +161,59 @@ def stalls(s):
 def echoes(s, step=65536):
     while data := s.recv(step):
         s.sendall(data)
+
+
+def answers_lines(answer, pause=0.0):
+    """Answers each line; hears the lines, and what may be behind the last."""
+    def serve(s):
+        heard = []
+        with s.makefile("rb") as lines:
+            for line in lines:
+                heard.append(line)
+                time.sleep(pause)
+                s.sendall(answer(line))
+        return heard
+    return serve
+
+
+def keeps_and_echoes(s):
+    """Sends all back, and has heard it."""
+    heard = []
+    while data := s.recv(65536):
+        heard.append(data)
+        s.sendall(data)
+    return b"".join(heard)
+
+
+def finishes(s):
+    """Ends at once, as knock does; hears what comes."""
+    s.shutdown(socket.SHUT_WR)
+    return all_of(s)
+
+
+def answers_once(size, *pieces, pause=0.0):
+    """Answers so many bytes with these pieces, and hears all that comes."""
+    def serve(s):
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        heard = exactly(s, size)
+        for piece in pieces:
+            time.sleep(pause)
+            s.sendall(piece)
+        return heard + all_of(s)
+    return serve
+
+
+def guesses(secret, heard):
+    """A guess server; hears numbers and peers."""
+    def serve(s, data, peer):
+        heard.append((data, peer))
+        try:
+            number = int(data)
+            answer = b"HIGHER" if secret > number else b"LOWER" if secret < number else b"CORRECT"
+        except ValueError:
+            answer = b"INVALID: no number"
+        s.sendto(answer, peer)
+    return serve
 
 
 def udp_socket(c):

@@ -7,7 +7,9 @@
 """
 
 import contextlib
+import datetime
 import io
+import itertools
 import os
 import random
 import re
@@ -38,6 +40,8 @@ def finish(s):
     if "no-drain" not in BUGS:
         s.shutdown(socket.SHUT_WR)
         until, left = time.monotonic() + 2, 1 << 20
+        if "drains-for-ever" in BUGS:
+            until, left = time.monotonic() + 60, 1 << 60
         while left > 0 and (wait := until - time.monotonic()) > 0:
             s.settimeout(wait)
             try:
@@ -322,6 +326,225 @@ def serve_typed(s, folder, schema):
     finish(s)
 
 
+def lines(s, most, quiet, drop, clean=lambda data: data):
+    """`UntilQuiet` with newline: up to an LF, a silence, the end, or so many bytes."""
+    text, dropping, after_cr, began = b"", False, False, 0.0
+    while True:
+        busy = (text or dropping) and "no-quiet" not in BUGS
+        wait = quiet - (time.monotonic() - began if "quiet-from-the-first" in BUGS else 0)
+        s.settimeout(max(wait, 0.001) if busy else 60)
+        try:
+            data = s.recv(65536)
+            s.settimeout(60)  # for answers
+        except TimeoutError:
+            s.settimeout(60)
+            if not busy:
+                raise
+            after_cr = text.endswith(b"\r") and "lf-after-quiet" not in BUGS
+            if not dropping:
+                yield text
+            text, dropping = b"", "drops-to-the-newline" in BUGS and dropping
+            continue
+        began = began if busy else time.monotonic()
+        if not data:
+            if text and "no-last" not in BUGS:
+                yield text
+            return
+        for byte in clean(data):
+            if after_cr and byte == 10:
+                after_cr = False
+                continue
+            after_cr = False
+            if byte == 10:
+                if not dropping and (text or "no-empty-lines" not in BUGS):
+                    yield text if "keeps-cr" in BUGS else text.removesuffix(b"\r")
+                text, dropping = b"", False
+            elif not dropping:
+                text += bytes([byte])
+                if len(text) == most:
+                    yield text
+                    text, dropping = b"", drop
+        if "one-receive" in BUGS and text:
+            yield text
+            text = b""
+
+
+def serve_message(s):
+    for text in lines(s, 4097 if "overlong" in BUGS else 4096, 0.05, "no-drop" not in BUGS):
+        if "text" in BUGS:
+            text = text.decode(errors="replace").encode()
+        if "two-writes" in BUGS:
+            s.sendall(b"Message: ")
+            time.sleep(0.02)
+            s.sendall(text)
+        else:
+            s.sendall(b"Message: " + text + b"\n" * ("adds-newline" in BUGS))
+    finish(s)
+
+
+class Telnet:
+    """Leaves commands out, across whatever slices it is given."""
+
+    def __init__(self, s):
+        self.state, self.s = "data", s
+
+    def __call__(self, data):
+        if "no-telnet" in BUGS:
+            return data
+        if "telnet-forgets" in BUGS:
+            self.state = "data"
+        return bytes(byte for byte in data if self.keeps(byte))
+
+    def keeps(self, byte):
+        state, self.state = self.state, "data"
+        if state == "data":
+            if byte == 255:
+                self.state = "iac"
+            return byte != 255
+        if state == "iac":
+            if byte == 250 and "no-subnegotiation" not in BUGS:
+                self.state = "sub"
+            elif 251 <= byte <= 254:
+                self.state = "option"
+                if "negotiates" in BUGS:
+                    self.s.sendall(bytes([255, 252, 1]))
+            return byte == 255 and "drops-255" not in BUGS
+        if state == "sub":
+            self.state = "sub-iac" if byte == 255 else "sub"
+        elif state == "sub-iac" and (byte != 240 or "sub-ends-late" in BUGS):
+            self.state = "sub"
+        elif state == "option" and byte == 10 and "option-10" in BUGS:
+            return True
+        return False
+
+
+def serve_greet(s):
+    telnet = Telnet(s)
+    if "options-are-a-message" in BUGS:
+        telnet = lambda data, keeps=telnet: keeps(data) or b"\n"  # noqa: E731
+    for text in lines(s, 1025 if "overlong" in BUGS else 1024, 0.2, "drops" in BUGS, telnet):
+        text = text if "255-alone" in BUGS else text.replace(b"\xff", b"\xff\xff")
+        s.sendall(text + (b" Ali\n" if "lf-alone" in BUGS else b" Ali\r\n"))
+    finish(s)
+
+
+def serve_fixed(s):
+    size, left = 1233 if "wrong-length" in BUGS else 1234, b""
+    while data := s.recv(65536):
+        left += data
+        whole = len(left) // size * size
+        if "waits-for-the-end" not in BUGS and whole:
+            s.sendall(left[:whole])
+            left = left[whole:]
+        if "one-receive" in BUGS:
+            left = b""
+    if "waits-for-the-end" in BUGS:
+        s.sendall(left)
+    elif left and "short-is-whole" not in BUGS:
+        raise Broken(f"ended after {len(left)} of {size} bytes")
+    finish(s)
+
+
+def serve_knock(s):
+    if "waits-for-the-visitor" in BUGS:
+        s.recv(1)
+    if "says-something" in BUGS:
+        s.sendall(b"Who is there?")
+    finish(s)
+
+
+def now():
+    when = datetime.datetime.now().astimezone()
+    if "utc" in BUGS:
+        when = when.astimezone(datetime.timezone.utc)
+    if "wrong-sign" in BUGS:
+        when = when.replace(tzinfo=datetime.timezone(-when.utcoffset()))
+    if "rounds" in BUGS:
+        when += datetime.timedelta(seconds=0.7)
+    text = when.isoformat(timespec="milliseconds" if "fraction" in BUGS else "seconds")
+    return text.replace("T", " ") if "blank" in BUGS else text
+
+
+def escaped(data):
+    named = {10: b"\\n", 13: b"\\r", 9: b"\\t"}
+    text = data.decode(errors="surrogateescape")
+    return b"".join(ch.encode() if ch.isprintable() or ord(ch) > 0xa0 and not 0xdc80 <= ord(ch) < 0xdd00 else b"".join(
+        named.get(b) or b"\\x%02x" % b for b in ch.encode(errors="surrogateescape")) for ch in text)
+
+
+class Log:
+    def __init__(self, folder):
+        os.makedirs(folder, exist_ok=True)
+        self.folder, self.lock, self.number = folder, threading.Lock(), itertools.count()
+
+    def write(self, line):
+        with contextlib.nullcontext() if "no-lock" in BUGS else self.lock:
+            for number in itertools.count() if BUGS & {"reuses-numbers", "no-lock"} else self.number:
+                path = os.path.join(self.folder, b"log%d.txt" % number)
+                if "no-lock" in BUGS and os.path.exists(path):
+                    continue
+                if "no-lock" in BUGS:
+                    time.sleep(0.01)
+                mode = "wb" if BUGS & {"no-lock", "overwrites"} else "xb"
+                with contextlib.suppress(FileExistsError), open(path, mode) as f:
+                    f.write(line)
+                    return path
+
+
+def serve_date(s, log=None):
+    answer, path = now(), None
+    while data := s.recv(1024):
+        answer = answer if "clock-stops" in BUGS else now()
+        line = b" ".join((now().encode(), b"" if "no-peer" in BUGS else str(s.getpeername()).encode(),
+                          data if "raw" in BUGS else escaped(data))) + b"\n"
+        if "log-late" in BUGS and log:
+            threading.Timer(0.05, log.write, (line,)).start()
+        elif log and ("one-log-each" not in BUGS or not path):
+            path = log.write(line)
+        s.sendall(answer.encode() + b"\n" * ("no-newline" not in BUGS))
+        if "one-reply" in BUGS:
+            break
+    finish(s)
+
+
+def answer_guess(data, secret):
+    try:
+        text = data.decode() if "no-strip" in BUGS else data.decode().strip()
+    except UnicodeDecodeError:
+        return b"INVALID: " + data if "echoes" in BUGS else b"INVALID: not UTF-8"
+    if "python-int" in BUGS:
+        with contextlib.suppress(ValueError):
+            return b"HIGHER" if secret > int(text) else b"LOWER" if secret < int(text) else b"CORRECT"
+    if not re.fullmatch(r"[0-9]+" if "no-sign" in BUGS else r"[+-]?[0-9]+", text):
+        if "no-reason" in BUGS:
+            return b"INVALID"
+        return b"INVALID: " + (data if "echoes" in BUGS else b"no number")
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    number = int(digits) if len(digits) < 100 else 10 ** 100
+    number = -number if text[0] == "-" else number
+    if "wraps" in BUGS:
+        number = (number + (1 << 31)) % (1 << 32) - (1 << 31)
+    if "range" in BUGS and not 1 <= number <= 99:
+        return b"INVALID: not from 1 to 99"
+    if "swapped" in BUGS:
+        number, secret = secret, number
+    if "newline" in BUGS and number == secret:
+        return b"CORRECT\n"
+    return b"HIGHER" if secret > number else b"LOWER" if secret < number else b"CORRECT"
+
+
+def serve_guess(s):
+    secret = random.randint(1, 99)
+    while True:
+        data, peer = s.recvfrom(65536)
+        if "no-empty-datagram" in BUGS and not data:
+            continue
+        answer = answer_guess(data[:1472] if "cuts-datagrams" in BUGS else data, secret)
+        if "redraws" in BUGS and answer == b"CORRECT":
+            secret = secret % 99 + 1
+        s.sendto(answer, peer)
+
+
 def listen(name, serve, *args):
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
 
@@ -355,6 +578,16 @@ def serve(folder):
     listen("upload", serve_upload, folder)
     listen("typed", serve_typed, folder, "sized")
     listen("typed-close", serve_typed, folder, "close")
+    listen("message", serve_message)
+    listen("fixed", serve_fixed)
+    listen("knock", serve_knock)
+    listen("greet", serve_greet)
+    listen("date", serve_date)
+    listen("logdate", serve_date, Log(os.path.join(folder, b"logs")))
+    guess = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    guess.bind(("127.0.0.1", 0))
+    print("listening guess", guess.getsockname()[1], flush=True)
+    threading.Thread(target=serve_guess, args=(guess,), daemon=True).start()
     print("ready", flush=True)
     while True:
         data, peer = udp.recvfrom(65536)
@@ -593,6 +826,170 @@ def client_file(host, port, timeout, rest, out):
         raise
 
 
+def given(rest):
+    """TEXT, or the lines of standard input."""
+    return [os.fsencode(rest[0])] if rest else (line.removesuffix(b"\n") for line in sys.stdin.buffer)
+
+
+def print_bytes(data):
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def client_message(host, port, timeout, rest):
+    s = dial(host, port, timeout)
+    if "pipelines" in BUGS:
+        rest = [b"\n".join(given(rest))]
+    for line in given(rest):
+        s.sendall(line[:4096] + b"\n" * ("no-newline" not in BUGS))
+        reply = b""
+        s.settimeout(0.2 if "impatient" in BUGS else timeout)
+        with contextlib.suppress(TimeoutError) if "impatient" in BUGS else contextlib.nullcontext():
+            reply = s.recv(65536)
+        if not reply:
+            raise OSError("the server ended without a reply")
+        s.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            while "one-receive" not in BUGS and (more := s.recv(65536)):
+                reply += more
+        print_bytes(reply + b"\n")
+
+
+def client_greet(host, port, timeout, rest):
+    s = dial(host, port, timeout)
+    came = s.makefile("rb")
+    for line in given(rest):
+        s.sendall(line + b"\r\n")
+        reply = s.recv(65536) if "one-receive" in BUGS else came.readline()
+        if not reply.endswith(b"\n") and "one-receive" not in BUGS:
+            raise OSError("the server ended inside an answer")
+        print_bytes(reply)
+
+
+def client_fixed(host, port, timeout, rest, length):
+    if length < 1:
+        raise Usage("--length from 1 to 65536")
+    with contextlib.nullcontext(sys.stdin.buffer) if rest == ["-"] else open(rest[0], "rb") as f:
+        body = f.read()
+    count = -(-len(body) // length)
+    if "no-padding" not in BUGS:
+        body = body.ljust(count * length, b"\0")
+    s = dial(host, port, timeout)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def pump():
+        with contextlib.suppress(OSError):
+            s.sendall(body)
+            s.shutdown(socket.SHUT_WR)
+    pumping = threading.Thread(target=pump, daemon=True)
+    pumping.start()
+    if "sends-all-first" in BUGS:
+        pumping.join(timeout)
+        if pumping.is_alive():
+            raise OSError("the server takes no more")
+    got = bytearray()
+    while data := s.recv(65536):
+        got += data
+    if got != body and "blind" not in BUGS:
+        raise OSError("other bytes came back")
+    say(count, "messages of", length, "bytes came back")
+
+
+def client_knock(host, port, timeout, count):
+    for turn in itertools.count():
+        if turn == count or not sys.stdin.readline():
+            break
+        s = dial(host, port, timeout)
+        say(f"Connected to {host}:{port}")
+        with contextlib.suppress(ConnectionResetError) if "reset-is-end" in BUGS else contextlib.nullcontext():
+            while "does-not-wait" not in BUGS and s.recv(65536):
+                pass
+        s.close()
+
+
+def client_date(host, port, timeout):
+    s = dial(host, port, timeout)
+    s.sendall(b"What time is it?" + b"\n" * ("sends-newline" in BUGS))
+    answer = b""
+    while not answer.endswith(b"\n"):
+        data = s.recv(65536)
+        if not data:
+            raise OSError("the server ended without an answer")
+        answer += data
+        if "one-receive" in BUGS:
+            break
+    print_bytes(answer)
+
+
+def client_guess(host, port, timeout, auto):
+    low, high = 1, 99
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    while True:
+        if auto and low > high:
+            raise OSError("the server cheats")
+        guess = low if "counts-up" in BUGS else (low + high) // 2
+        line = str(guess) if auto else sys.stdin.readline().strip()
+        if not line:
+            return
+        if "one-port" not in BUGS:
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            if "strangers" not in BUGS:
+                s.connect((host, port))
+        tries = 1 if "no-retry" in BUGS else 3
+        for left in reversed(range(tries)):
+            s.sendto(line.encode(), (host, port))
+            s.settimeout(timeout / tries)
+            try:
+                answer = s.recv(65536).decode()
+                break
+            except TimeoutError:
+                if not left:
+                    raise
+        say(line, answer)
+        if answer == "CORRECT":
+            return
+        low, high = (guess + 1, high) if answer == "HIGHER" else (low, guess - 1)
+
+
+def client_report_size(host, rest, hello, file, timeout):
+    name = rest[0] if rest else sys.stdin.readline().rstrip("\n")
+    if "file-first" not in BUGS:
+        s = dial(host, hello, timeout)
+    sizes = []
+
+    def fetch():
+        with contextlib.suppress(OSError) if "reset-is-end" in BUGS else contextlib.nullcontext():
+            f, size = dial(host, file, timeout), 0
+            f.sendall(os.fsencode(name))
+            f.shutdown(socket.SHUT_WR)
+            while data := f.recv(65536):
+                size += len(data)
+                if "keeps-file" in BUGS:
+                    with open(name, "ab") as out:
+                        out.write(data)
+            sizes.append(size)
+    wrong = []
+
+    def fetches():
+        try:
+            fetch()
+        except OSError as e:
+            wrong.append(e)
+    thread = threading.Thread(target=fetches)
+    thread.start()
+    thread.join()
+    if wrong:
+        raise wrong[0]
+    if "file-first" in BUGS:
+        s = dial(host, hello, timeout)
+    s.sendall(os.fsencode(f"The size of {name} is {sum(sizes)}"))
+    s.shutdown(socket.SHUT_WR)
+    reply = b""
+    while data := s.recv(65536):
+        reply += data
+    say("Server says:", reply.decode(errors="replace"))
+
+
 def connect(host, port, timeout, send):
     s = dial(host, port, timeout)
 
@@ -617,6 +1014,8 @@ def run_client(args):
         return connect(rest[0], int(rest[1]), float(found.get("timeout", 5)), found.get("send"))
     service = args[1] if len(args) > 1 else None
     own = {"echo": {"--udp": False}, "hello": {}, "file": {"-o": True}, "upload": {},
+           "message": {}, "greet": {}, "fixed": {"--length": True}, "knock": {"--count": True}, "date": {},
+           "logdate": {}, "guess": {"--auto": False}, "report-size": {"--hello-port": True, "--file-port": True},
            "typed": dict.fromkeys(("--string", "--random", "--file", "--schema"), True)}
     if service not in own:
         raise Usage(f"no client {service}")
@@ -626,6 +1025,20 @@ def run_client(args):
         client_echo(*where, rest, "udp" in found)
     elif service == "hello":
         client_hello(*where, rest)
+    elif service == "message":
+        client_message(*where, rest)
+    elif service == "greet":
+        client_greet(*where, rest)
+    elif service == "fixed":
+        client_fixed(*where, rest, int(found.get("length", 1234)))
+    elif service == "knock":
+        client_knock(*where, int(found.get("count", -1)))
+    elif service in ("date", "logdate"):
+        client_date(*where)
+    elif service == "guess":
+        client_guess(*where, "auto" in found)
+    elif service == "report-size":
+        client_report_size(where[0], rest, int(found["hello-port"]), int(found["file-port"]), where[2])
     elif service == "upload":
         return client_upload(*where, rest)
     elif service == "typed":

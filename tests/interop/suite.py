@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Checks running echo, hello, file, upload and typed servers against the contract, from outside, with plain blocking
-sockets.
+"""Checks running servers against the contract, from outside, with plain blocking sockets.
 
 Python 3.11's standard library only. One line per check; exit status 1 if any failed.
 """
@@ -9,6 +8,7 @@ import argparse
 import functools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,8 +18,9 @@ from wire import expect, payload, same
 
 LAB = pathlib.Path(__file__).resolve().parent / "lab"
 STD_ONLY = {"echo-udp-1473", "echo-udp-9000", "echo-udp-65507", "file-slow-reader-of-100-MB",
-            "upload-16777216-bytes-tag-5"}
-OPTIONAL = ("upload", "typed-close", "typed")  # those without a port are left out
+            "upload-16777216-bytes-tag-5", "guess-65507-bytes"}
+# Those without a port are left out.
+OPTIONAL = ("upload", "typed-close", "typed", "message", "fixed", "knock", "date", "logdate", "greet", "guess")
 
 
 # --- the labs' programs, unchanged ---
@@ -97,6 +98,41 @@ def lab_typed_close(c):
             expect(f"Sent {size} bytes\n" in out, f"the client shows {out!r}")
 
 
+@checks("lab-message")
+def lab_message(c):
+    out = lab(c, "message_client.py", c.message_port, text="Hello, grüße\ntwo words\n")
+    expect(out.endswith("\nMessage: Hello, grüße\nMessage: \nMessage: two words\nMessage: "), f"shows {out!r}")
+
+
+@checks("lab-fixed")
+def lab_fixed(c):
+    out = lab(c, "fixed_client.py", c.fixed_port, "Hello", "", "n" * 1234)
+    expect(out == "the same\n" * 3, f"the client shows {out!r}")
+
+
+@checks("lab-knock")
+def lab_knock(c):
+    out = lab(c, "knock_client.py", c.knock_port, "3", text="\n" * 3)
+    expect(out == f"Connected to {c.host}:{c.knock_port}\n" * 3, f"the client shows {out!r}")
+
+
+def lab_date(c, service):
+    out = lab(c, "date_client.py", c.date_port if service == "date" else c.logdate_port)
+    suite_date.right(out.encode())
+    if service == "logdate":
+        c.logs()
+
+
+checks.add("lab-date", lab_date, "date")
+checks.add("lab-logdate", lab_date, "logdate")
+
+
+@checks("lab-guess")
+def lab_guess(c):
+    out = lab(c, "guess_client.py", c.guess_port)
+    expect(re.search(r" CORRECT\nFound in [1-7] guesses\n$", out), f"the client shows {out!r}")
+
+
 # The rest, each file adding its own to the table, in this order.
 import suite_echo  # noqa: E402, F401
 import suite_hello  # noqa: E402, F401
@@ -104,6 +140,11 @@ import suite_file  # noqa: E402, F401
 import suite_many  # noqa: E402, F401
 import suite_upload  # noqa: E402, F401
 import suite_typed  # noqa: E402, F401
+import suite_message  # noqa: E402, F401
+import suite_greet  # noqa: E402, F401
+import suite_fixed  # noqa: E402, F401
+import suite_date  # noqa: E402, F401
+import suite_guess  # noqa: E402, F401
 
 
 def main():
@@ -114,6 +155,8 @@ def main():
     for service in OPTIONAL:
         parser.add_argument(f"--{service}-port", type=int, help=f"without it, no checks of {service}")
     parser.add_argument("--dir", help="the folder that file, upload and typed share")
+    parser.add_argument("--log-dir", help="the folder of logdate's files; DIR/logs by default")
+    parser.add_argument("--guess-secret", type=int, help="the number to be found, if it is known")
     parser.add_argument("--only", help="run the checks whose name contains this (* and ? allowed)")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--frontend", choices=("std", "smoltcp"), default="std")
@@ -126,7 +169,7 @@ def main():
             others = [other for other in OPTIONAL if other != service and service in other]
             bare = {name: functools.reduce(lambda text, other: text.replace(other, ""), others, name)
                     for name, *_ in checks.all}
-            checks.leave_out({name for name in bare if service in bare[name]})
+            checks.leave_out({name for name in bare if re.search(rf"(^|lab-|and-){service}\b", bare[name])})
             print(f"not checked without a port: {service}", file=sys.stderr)
     if args.list:
         print(*(name for name, *_ in checks.chosen(args.only)), sep="\n")

@@ -14,14 +14,20 @@ checks = Checks()
 
 
 class Context:
-    """The servers under test, and the folder that file, upload and typed share."""
+    """The servers under test, the folder that file, upload and typed share, and that of logdate's files."""
 
     def __init__(self, args):
         self.host, self.folder, self.frontend = args.host, os.fsencode(args.dir), args.frontend
         self.echo_port, self.hello_port, self.file_port = args.echo_port, args.hello_port, args.file_port
         self.upload_port, self.typed_port = args.upload_port, args.typed_port
         self.typed_close_port = args.typed_close_port
-        self.ours = []
+        self.message_port, self.fixed_port, self.knock_port = args.message_port, args.fixed_port, args.knock_port
+        self.date_port, self.logdate_port, self.greet_port = args.date_port, args.logdate_port, args.greet_port
+        self.guess_port, self.guess_secret = args.guess_port, args.guess_secret
+        self.log_folder = os.fsencode(args.log_dir or os.path.join(args.dir, "logs"))
+        self.ours, self.older_logs = [], set()
+        self.older_logs = self.logs()
+        self.ours.clear()
 
     def echo(self, **sizes):
         return dial(self.host, self.echo_port, **sizes)
@@ -37,6 +43,21 @@ class Context:
 
     def typed(self, schema="sized", **sizes):
         return dial(self.host, self.typed_port if schema == "sized" else self.typed_close_port, **sizes)
+
+    def message(self):
+        return dial(self.host, self.message_port)
+
+    def fixed(self, **sizes):
+        return dial(self.host, self.fixed_port, **sizes)
+
+    def knock(self):
+        return dial(self.host, self.knock_port)
+
+    def date(self, service="date"):
+        return dial(self.host, self.date_port if service == "date" else self.logdate_port)
+
+    def greet(self):
+        return dial(self.host, self.greet_port)
 
     def path(self, name):
         """Where a name lies in the folder; removed at the end unless it was there before."""
@@ -110,6 +131,16 @@ class Context:
     def read(self, name):
         with open(os.path.join(self.folder, os.fsencode(name)), "rb") as f:
             return f.read()
+
+    def logs(self):
+        """The numbers of logdate's files; what is new is removed at the end."""
+        names = os.listdir(self.log_folder) if os.path.isdir(self.log_folder) else []
+        found = {int(m[1]) for name in names if (m := re.fullmatch(rb"log(0|[1-9][0-9]*)\.txt", name))}
+        self.ours += [path for n in found - self.older_logs if (path := self.log(n)) not in self.ours]
+        return found
+
+    def log(self, number):
+        return os.path.join(self.log_folder, b"log%d.txt" % number)
 
     def clean(self):
         for path in reversed(self.ours):

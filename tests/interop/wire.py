@@ -156,6 +156,45 @@ def exchange(sock, pieces, half_close=True, timeout=50.0):
     return b"".join(parts), "RST" if broken else end
 
 
+def steady(dial, pieces, quiet, pause=0.0):
+    """Sends the pieces on a new connection, half-closes, reads to the end, as `exchange` does; all over again if a
+    silence of half of `quiet` came between two of them, which we did not mean."""
+    for _ in range(8):
+        with dial() as s:
+            last, longest = time.monotonic(), 0.0
+            for piece in pieces:
+                time.sleep(pause)
+                s.sendall(piece)
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            s.shutdown(socket.SHUT_WR)
+            longest = max(longest, time.monotonic() - last)
+            got, end = read_to_end(s)
+        if longest < quiet / 2:
+            break
+    return got, end
+
+
+def nothing_more(sock, seconds=0.4):
+    """Nothing comes for a while, no end either."""
+    sock.settimeout(seconds)
+    try:
+        got = sock.recv(65536)
+        raise Failed(f"{show(got) if got else 'an end'}, nothing expected")
+    except TimeoutError:
+        sock.settimeout(STEP)
+
+
+def asks(sock, sent, want):
+    """Sends, and gets just these bytes, the connection staying open."""
+    sock.sendall(sent)
+    got = b""
+    while len(got) < len(want):
+        part = sock.recv(65536)
+        expect(part, f"{show(sent)} gets {show(got)} and an end, expected {show(want)}")
+        got += part
+    same(got, want, f"the answer to {show(sent)}")
+
+
 def at_once(number, work):
     """`work(0)`, `work(1)`, …, a thread each; fails with what went wrong in any."""
     wrong = []

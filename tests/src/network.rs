@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anywire_core::conversation::Limits;
+use anywire_core::date::Date;
 use anywire_core::event::End;
 
 /// What the server is started with.
@@ -14,6 +15,8 @@ pub struct Setup {
     pub settings: &'static [(&'static str, &'static str)],
     /// What it puts up with.
     pub limits: Limits,
+    /// Whether its store keeps a log.
+    pub log: bool,
 }
 
 /// A stream of the peer's, in the order of opening.
@@ -77,6 +80,15 @@ pub trait Network {
 
     /// How many files are being written, and under no name yet.
     fn unfinished(&mut self) -> usize;
+
+    /// What the server's log has, a line for each entry, in the order of their numbers: these are from 0 on, and none is missing.
+    fn logs(&mut self) -> Vec<String>;
+
+    /// What the clock on the server's wall shows, where that stands still, and time passes only when nobody has anything to do. `None`: all
+    /// time is real.
+    fn date(&self) -> Option<Date> {
+        None
+    }
 
     /// The largest segment on this wire, in bytes.
     fn mss(&self) -> usize {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anywire_core::date::Date;
+
 /// Name and length in bytes: the labs' sizes, and the edges.
 pub const FILES: [(&str, usize); 4] =
     [("empty.bin", 0), ("one.bin", 1), ("photo.jpg", 55_696), ("song.mp3", 583_163)];
@@ -11,6 +13,9 @@ pub const NOT_FILES: [&str; 3] = ["outside", "inside", "folder"];
 
 /// The longest of them, and the most that a store of the harness takes in one file.
 pub const LONGEST: usize = 583_163;
+
+/// What clocks on the wall show where they stand still: 2026-11-21T09:30:00+01:00.
+pub const DATE: Date = Date { unix: 1_795_249_800, offset: 3600 };
 
 /// `len` bytes that do not repeat soon: what is lost, doubled or moved shows.
 pub fn bytes(len: usize) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anywire_core::event::End;
+use anywire_core::session::Reason;
 
 use crate::network::{Awaited, Handle, Network, Received, Reset};
 
@@ -169,6 +170,47 @@ impl<'n> World<'n> {
         }
         self.network.shutdown(stream);
         self.receive_all(stream)
+    }
+
+    /// Sends `piece` again and again, and reads nothing, until the server takes no more for a while; says whether there still is a
+    /// connection. `sent` counts.
+    pub fn push(&mut self, stream: Handle, piece: &[u8], sent: &mut usize) -> bool {
+        loop {
+            match self.network.send(stream, piece) {
+                Ok(0) if self.network.wait(stream, Awaited::Write, Duration::from_millis(300)) => {}
+                Ok(0) => return true,
+                Ok(n) => *sent += n,
+                Err(Reset) => return false,
+            }
+            assert!(*sent < 256 << 20, "{sent} bytes are kept for a peer that does not read");
+        }
+    }
+
+    /// A peer that sends `piece` for ever and never reads: it is read from until the buffers are full, and no further; and in the end it is
+    /// aborted.
+    pub fn never_read(&mut self, stream: Handle, piece: &[u8]) {
+        let mut sent = 0;
+        // On a busy machine a pause is not the end of what fits.
+        while self.push(stream, piece, &mut sent) {}
+        assert_eq!(self.ended(), End::Aborted(Reason::Idle));
+    }
+
+    /// Has a peer that sends single messages, with silences between them or none, tried again where time is real: there a busy machine can
+    /// make a silence of its own, and a message ends at it. Each trial says what came of it, and what should have; one must be
+    /// right.
+    pub fn try_times<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        trial: impl Fn(&mut Self) -> (T, T),
+    ) {
+        let tries = if self.network.date().is_some() { 1 } else { 5 };
+        for _ in 1..tries {
+            let (got, expected) = trial(self);
+            if got == expected {
+                return;
+            }
+        }
+        let (got, expected) = trial(self);
+        assert_eq!(got, expected);
     }
 
     /// Lets so much of the network's own time pass, or less if something comes on `stream`.

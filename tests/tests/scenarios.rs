@@ -110,8 +110,8 @@ fn trial(
 }
 
 fn run(scenario: Scenario, transport: Transport, cuts: Cuts) -> Result<(), Failed> {
-    let Scenario { service, settings, limits, .. } = scenario;
-    let setup = Setup { service, settings, limits };
+    let Scenario { service, settings, limits, log, .. } = scenario;
+    let setup = Setup { service, settings, limits, log };
     (transport.with)(setup, &mut |network| (scenario.run)(&mut World::new(network, cuts)))?;
     Ok(())
 }

@@ -23,6 +23,9 @@ impl Look {
         if io.ended() {
             return Some(Next::Abort(Reason::NoAnswer));
         }
+        if !io.keeps_time() {
+            return None;
+        }
         let soon = io.now() + Self::SOON;
         let until = match self.until {
             Some(until) if until <= io.now() => return None,

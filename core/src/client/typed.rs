@@ -3,10 +3,10 @@
 use crate::client::look::Look;
 use crate::event::Event;
 use crate::exchange::Exchange;
-use crate::frame::{FrameError, HeadBytes, Tagged};
+use crate::frame::{FrameError, HeadBytes};
 use crate::name::FileName;
 use crate::request::{Answer, Request, Stop};
-use crate::schema::{STRING, Schema};
+use crate::schema::{STRING, STRING_FRAME_MAX, Schema};
 use crate::session::{self, Next, Phase, Reason};
 
 /// What is sent.
@@ -18,80 +18,82 @@ pub enum Message<'o> {
     File(FileName<'o>),
 }
 
-/// Sends a message and shuts down its sending. It finishes when the server has accepted the message: when it ended in good order.
+/// Sends a message and shuts down its sending. It finishes when the server has accepted the message: when it ended in good order, and
+/// not before the message was whole.
+///
+/// A text is one write, and so is the body of a short file: the labs' servers receive once.
 #[derive(Clone, Copy, Debug)]
 pub struct Session<'o> {
     schema: Schema,
     message: Message<'o>,
-    /// Bytes of the body that are out.
-    sent: u64,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
     Start,
+    /// Before a text goes out.
+    Text(Look),
     Opening,
     Heading {
         len: u64,
     },
-    /// The body is sent, save for its last byte.
-    Body {
+    /// The body from `sent` to `until` is on its way.
+    Sending {
         len: u64,
+        sent: u64,
+        until: u64,
     },
-    /// The server's end accepts nothing if it comes before that byte.
+    /// Before the rest of the body goes out: the server's end accepts nothing if it comes before that.
     Looking {
         len: u64,
+        sent: u64,
         look: Look,
-    },
-    Last {
-        len: u64,
     },
     Ending,
 }
 
+/// The last piece of a body, in bytes: before it there is a look.
+const TAIL: u64 = 1024;
+
 impl<'o> Session<'o> {
     /// A client for one message.
     pub fn new(schema: Schema, message: Message<'o>) -> Self {
-        Self { schema, message, sent: 0, state: State::Start }
+        Self { schema, message, state: State::Start }
     }
 
     /// The head of a message with a body of `len` bytes: as short as can be.
     fn head(&self, len: u64) -> Result<HeadBytes, FrameError> {
-        let table = self.schema.table();
         let row = match self.message {
             Message::Text(_) => Some(&STRING),
             Message::File(_) => self.schema.data().fitting(len),
         };
+        // Some DATA fits every length, so it is a text that does not.
         let too_long = FrameError::TooLong { name: STRING.name, len, max: STRING.max };
-        row.and_then(|row| row.head(&table, len)).ok_or(too_long)
+        row.and_then(|row| self.schema.table().encode(row.tag, len)).ok_or(too_long)
     }
 
-    /// Sends the body up to `until`: data by asking, a text as far as there is room. `None`: it is out.
-    fn send(&mut self, io: &mut Exchange<'_>, until: u64) -> Option<Next> {
-        self.sent = match self.message {
-            Message::File(_) => match io.answer() {
-                None if until > self.sent => return Some(Next::Ask),
-                None | Some(Answer::Moved { stop: Stop::Complete, .. }) => until,
-                Some(Answer::Moved { len, stop }) => {
-                    let moved = self.sent.saturating_add(len);
-                    return Some(Next::Abort(Reason::Cut { moved, stop }));
-                }
-                Some(Answer::Refused(why)) => return Some(Next::Abort(Reason::Refused(why))),
-                Some(_) => return Some(Next::Abort(Reason::Failed)),
-            },
-            Message::Text(text) => {
-                let left = text.get(self.sent as usize..until as usize).unwrap_or_default();
-                self.sent + io.put(left) as u64
-            }
-        };
-        (self.sent < until).then_some(Next::Wait(Phase::Inside, None))
+    fn end(&mut self, io: &mut Exchange<'_>) -> Next {
+        io.shutdown();
+        self.state = State::Ending;
+        Next::Progress
+    }
+
+    /// Goes on behind the first `sent` bytes of the body.
+    fn go_on(&mut self, io: &mut Exchange<'_>, len: u64, sent: u64) -> Next {
+        let front = len.saturating_sub(TAIL);
+        if sent < front {
+            self.state = State::Sending { len, sent, until: front };
+            return Next::Ask;
+        }
+        self.state = State::Looking { len, sent, look: Look::default() };
+        session::Session::step(self, io)
     }
 }
 
 impl session::Session for Session<'_> {
     const HOLD: usize = 1;
-    const ROOM: usize = Tagged::HEAD_MAX;
+    const ROOM: usize = STRING_FRAME_MAX;
     // Of data to the end of the stream, our end says that it is whole.
     const END_PROVES: bool = true;
 
@@ -99,7 +101,10 @@ impl session::Session for Session<'_> {
         match self.state {
             State::Start => match self.message {
                 Message::Text(text) => {
-                    self.state = State::Heading { len: text.len() as u64 };
+                    if let Err(error) = self.head(text.len() as u64) {
+                        return Next::Abort(error.into());
+                    }
+                    self.state = State::Text(Look::default());
                     self.step(io)
                 }
                 Message::File(_) => {
@@ -107,6 +112,17 @@ impl session::Session for Session<'_> {
                     Next::Ask
                 }
             },
+            State::Text(ref mut look) => {
+                if let Some(next) = look.next(io) {
+                    return next;
+                }
+                let Message::Text(text) = self.message else { return Next::Abort(Reason::Failed) };
+                match self.head(text.len() as u64) {
+                    Err(error) => Next::Abort(error.into()),
+                    Ok(head) if io.put_all(&[head.as_bytes(), text]) => self.end(io),
+                    Ok(_) => Next::Wait(Phase::Inside, None),
+                }
+            }
             State::Opening => match io.answer() {
                 Some(Answer::Opened { len }) => {
                     if let Message::File(name) = self.message {
@@ -118,51 +134,43 @@ impl session::Session for Session<'_> {
                 Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
                 _ => Next::Abort(Reason::Failed),
             },
-            State::Heading { len } => {
-                let head = match self.head(len) {
-                    Ok(head) => head,
-                    Err(error) => return Next::Abort(error.into()),
-                };
-                if !io.put_all(&[head.as_bytes()]) {
-                    return Next::Wait(Phase::Inside, None);
+            State::Heading { len } => match self.head(len) {
+                Err(error) => Next::Abort(error.into()),
+                Ok(head) if io.put_all(&[head.as_bytes()]) => self.go_on(io, len, 0),
+                Ok(_) => Next::Wait(Phase::Inside, None),
+            },
+            State::Sending { len, sent, until } => match io.answer() {
+                Some(Answer::Moved { stop: Stop::Complete, .. }) if until == len => self.end(io),
+                Some(Answer::Moved { stop: Stop::Complete, .. }) => self.go_on(io, len, until),
+                Some(Answer::Moved { len, stop }) => {
+                    Next::Abort(Reason::Cut { moved: sent.saturating_add(len), stop })
                 }
-                self.state = State::Body { len };
-                Next::Progress
-            }
-            State::Body { len } => {
-                if let Some(next) = self.send(io, len.saturating_sub(1)) {
-                    return next;
-                }
-                self.state = State::Looking { len, look: Look::default() };
-                self.step(io)
-            }
-            State::Looking { len, ref mut look } => {
+                Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
+                _ => Next::Abort(Reason::Failed),
+            },
+            State::Looking { len, sent, ref mut look } => {
                 if let Some(next) = look.next(io) {
                     return next;
                 }
-                self.state = State::Last { len };
-                self.step(io)
-            }
-            State::Last { len } => {
-                if let Some(next) = self.send(io, len) {
-                    return next;
+                if sent == len {
+                    return self.end(io);
                 }
-                io.shutdown();
-                self.state = State::Ending;
-                Next::Progress
+                self.state = State::Sending { len, sent, until: len };
+                Next::Ask
             }
-            State::Ending => {
-                io.take(io.input().len());
-                if io.ended() { Next::Finish } else { Next::Wait(Phase::Inside, None) }
-            }
+            // Its end is all that it has to say.
+            State::Ending if !io.input().is_empty() => Next::Abort(Reason::WrongAnswer),
+            State::Ending if io.ended() => Next::Finish,
+            State::Ending => Next::Wait(Phase::Inside, None),
         }
     }
 
     fn request<'a>(&'a self, _held: &'a [u8]) -> Option<Request<'a>> {
         match (self.state, self.message) {
             (State::Opening, Message::File(name)) => Some(Request::Open { name }),
-            (State::Body { len }, _) => Some(Request::Send { len: len.saturating_sub(1) }),
-            (State::Last { .. }, _) => Some(Request::Send { len: 1 }),
+            (State::Sending { sent, until, .. }, _) => {
+                Some(Request::Send { len: until.saturating_sub(sent) })
+            }
             _ => None,
         }
     }

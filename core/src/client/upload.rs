@@ -104,6 +104,7 @@ impl Session {
         }
         let Some(words) = input.strip_prefix(ERR) else {
             return if !(OK.starts_with(input) || ERR.starts_with(input)) {
+                io.observe(Event::Message { text: input });
                 Next::Abort(Reason::WrongAnswer)
             } else if io.ended() {
                 Next::Abort(Reason::NoAnswer)
@@ -113,11 +114,18 @@ impl Session {
         };
         let newline = words.iter().position(|&byte| byte == b'\n');
         if newline.is_none() && !io.ended() && input.len() < ANSWER {
-            return Next::Wait(Phase::Inside, None);
+            // More of it does not prolong it.
+            return Next::Wait(Phase::Head, None);
         }
+        let line = ERR.len() + newline.map_or(words.len(), |newline| newline + 1);
         let words = words.get(..newline.unwrap_or(words.len())).unwrap_or_default();
         io.observe(Event::Declined { words });
+        io.take(line);
         io.shutdown();
+        if self.unproven.is_none() {
+            // Whatever it says now is of no interest.
+            return Next::Finish;
+        }
         self.state = State::Ending;
         Next::Progress
     }
@@ -165,7 +173,7 @@ impl session::Session for Session {
             },
             State::Asking { len } => {
                 // A name always fits into a STRING.
-                let head = STRING.head(&SIZED, self.name_len as u64);
+                let head = SIZED.encode(STRING.tag, self.name_len as u64);
                 let head = head.as_ref().map_or(&[][..], |head| head.as_bytes());
                 if !io.put_all(&[head, self.name()]) {
                     return Next::Wait(Phase::Inside, None);
@@ -176,7 +184,7 @@ impl session::Session for Session {
             State::Waiting { len } => self.answered(io, len),
             State::Heading { len } => {
                 // Some DATA fits every length.
-                let head = DATA.fitting(len).and_then(|row| row.head(&DATA, len));
+                let head = DATA.fitting(len).and_then(|row| DATA.encode(row.tag, len));
                 let head = head.as_ref().map_or(&[][..], |head| head.as_bytes());
                 if !io.put_all(&[head]) {
                     return Next::Wait(Phase::Inside, None);
@@ -201,14 +209,13 @@ impl session::Session for Session {
                 self.state = State::Ending;
                 Next::Progress
             }
-            State::Ending => {
-                io.take(io.input().len());
-                if !io.ended() {
-                    return Next::Wait(Phase::Inside, None);
-                }
+            // Its end is all that it has to say.
+            State::Ending if !io.input().is_empty() => Next::Abort(Reason::WrongAnswer),
+            State::Ending if io.ended() => {
                 self.prove(io);
                 Next::Finish
             }
+            State::Ending => Next::Wait(Phase::Inside, None),
         }
     }
 

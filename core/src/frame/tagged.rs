@@ -40,7 +40,7 @@ use core::fmt;
 /// assert_eq!(error.to_string(), "tag 9; it must be 1 BOOLEAN, 2 INTEGER, 3 FLOAT or 4 SAMPLE");
 ///
 /// // To send one: the head, then the body.
-/// let head = VALUES.rows[3].head(&VALUES, 7).unwrap();
+/// let head = VALUES.encode(4, 7).unwrap();
 /// assert_eq!(head.as_bytes(), [4]);
 /// # Ok::<(), anywire_core::frame::FrameError>(())
 /// ```
@@ -189,17 +189,6 @@ impl Row {
         };
         sayable && len <= self.max
     }
-
-    /// The head of a message of this type with a body of `len` bytes; `None`: it does not [fit](Self::fits).
-    pub fn head(&self, schema: &Tagged, len: u64) -> Option<HeadBytes> {
-        if !self.fits(len) {
-            return None;
-        }
-        let mut head = HeadBytes { bytes: [0; Tagged::HEAD_MAX], len: 0 };
-        head.push(schema.order, schema.tag.size(), self.tag.into());
-        head.push(schema.order, self.body.length_size(), len);
-        Some(head)
-    }
 }
 
 impl Body {
@@ -287,6 +276,19 @@ impl Tagged {
     pub const fn only(self, from: usize, to: usize) -> Self {
         assert!(from < to && to <= self.rows.len(), "there are no such rows");
         Self { rows: self.rows.split_at(to).0.split_at(from).1, ..self }
+    }
+
+    /// The head of a message of type `tag` with a body of `len` bytes; `None`: there is no such type, or the body does not
+    /// [fit](Row::fits).
+    pub fn encode(&self, tag: u16, len: u64) -> Option<HeadBytes> {
+        let row = self.rows.iter().find(|row| row.tag == tag)?;
+        if !row.fits(len) {
+            return None;
+        }
+        let mut head = HeadBytes { bytes: [0; Self::HEAD_MAX], len: 0 };
+        head.push(self.order, self.tag.size(), tag.into());
+        head.push(self.order, row.body.length_size(), len);
+        Some(head)
     }
 
     /// The row whose head is the shortest of those that can hold a body of `len` bytes.
@@ -410,7 +412,7 @@ mod tests {
         for schema in schemas() {
             for row in ROWS {
                 for len in [0_u64, 1, 3, 255, 256, 300] {
-                    let Some(head) = row.head(&schema, len) else { continue };
+                    let Some(head) = schema.encode(row.tag, len) else { continue };
                     let mut stream = head.as_bytes().to_vec();
                     assert!(stream.len() <= Tagged::HEAD_MAX);
                     stream.extend((0..len).map(|at| at as u8));

@@ -1,7 +1,7 @@
 //! The services: the server's side of each protocol, a file each.
 //!
-//! To add one, write its file (`hello.rs` is the one to read) and add a line to [`catalog`]: every frontend then serves and lists
-//! it.
+//! To add one, write its file (`hello.rs` is the one to read; `typed.rs` has settings and files), declare it here, and add a line to
+//! [`catalog`]: every frontend then serves and lists it.
 
 pub mod date;
 pub mod echo;
@@ -15,6 +15,8 @@ pub mod logdate;
 pub mod message;
 pub mod typed;
 pub mod upload;
+
+use core::fmt;
 
 use crate::datagram::DatagramService;
 use crate::session::Session;
@@ -52,6 +54,17 @@ pub enum SettingError {
     /// It cannot be that; it can be this.
     Value(&'static str),
 }
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("there is no such setting"),
+            Self::Value(allowed) => write!(f, "it must be {allowed}"),
+        }
+    }
+}
+
+impl core::error::Error for SettingError {}
 
 /// A service over streams: makes a session for each connection.
 ///

@@ -153,7 +153,7 @@ impl Session {
             Ok(Some(head)) if head.row.tag == STRING.tag => {
                 match table.frame(io.input(), io.ended()) {
                     Ok(Some(frame)) => {
-                        io.observe(Event::Message { text: frame.body });
+                        io.observe(Event::Noted { text: frame.body });
                         io.take(frame.len);
                         Next::Finish
                     }
@@ -180,9 +180,9 @@ impl Session {
         if !io.entropy(&mut random) {
             return Next::Abort(Reason::NoEntropy);
         }
-        // 62^8 is so small a part of 2^64 that every name is as likely as any other.
+        // 62^8 is so small a part of 2^64 that one name is hardly likelier than another.
         let mut rest = u64::from_le_bytes(random);
-        for letter in &mut self.name {
+        for letter in self.name.iter_mut().take(NAME_LEN - EXTENSION.len()) {
             *letter = LETTERS.get((rest % 62) as usize).copied().unwrap_or(b'A');
             rest /= 62;
         }

@@ -112,7 +112,7 @@ impl session::Session for Session {
                     self.state = State::Expecting { len: head.body.unwrap_or(0) };
                     Next::Ask
                 }
-                Ok(None) if io.ended() => Next::Abort(Reason::EndedEarly { got: 0, want: 1 }),
+                Ok(None) if io.ended() => Next::Abort(FrameError::Ended { got: 0, want: 2 }.into()),
                 Ok(None) if io.input().is_empty() => Next::Wait(Phase::Inside, None),
                 Ok(None) => Next::Wait(Phase::Head, None),
                 Err(error) => Next::Abort(error.into()),

@@ -5,6 +5,7 @@ use anywire_core::checked::Checked;
 use anywire_core::conversation::Limits;
 use anywire_core::event::End;
 use anywire_core::request::Refusal;
+use anywire_core::schema::Schema;
 use anywire_core::service::{echo, file, hello};
 use anywire_core::session::{Breach, Reason, Session};
 use anywire_core::store::{NoStore, Store};
@@ -218,4 +219,39 @@ fn a_plain_serial_line_will_do() {
     // It has no end of its own, so there is none to wait for.
     assert_eq!((outcome.end, outcome.error), (End::Finished, None));
     assert_eq!((&wire.0.output[..], store.in_use()), (&b"0123456789"[..], 1));
+}
+
+/// A line on which nothing comes, and then it ends.
+struct Silent(Vec<u8>);
+
+impl ErrorType for Silent {
+    type Error = core::convert::Infallible;
+}
+
+impl Read for Silent {
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, Self::Error> {
+        Ok(0)
+    }
+}
+
+impl Write for Silent {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> {
+        self.0.extend(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn clients_that_look_before_they_end_go_on_where_nothing_can_wait() {
+    let text = client::typed::Message::Text(b"hello");
+    let session = client::typed::Session::new(Schema::Sized, text);
+    let mut wire = Plain(Silent(Vec::new()));
+    let buffers = Buffers { input: &mut [0; 64], output: &mut [0; 8192] };
+    let limits = Limits::default();
+    let outcome = converse(session, &mut wire, &mut NoStore, &mut (), buffers, &limits);
+    assert_eq!((outcome.end, &wire.0.0[..]), (End::Finished, &b"\x01\x05\0hello"[..]));
 }

@@ -62,9 +62,15 @@ pub(crate) fn given() -> impl Strategy<Value = Given> {
     let cut = prop_oneof![1..10_usize, 1..2000_usize];
     let room = prop_oneof![0..3_usize, 0..3000_usize];
     let line = prop::option::of(vec(any::<u8>(), 0..5000));
-    let flags = (any::<[bool; 5]>(), 0..300_u64, stop());
+    let flags = (any::<[bool; 5]>(), prop::bool::weighted(0.9), 0..300_u64, stop());
     (stream(), vec(cut, 1..6), vec(room, 1..6), line, flags).prop_map(
-        |(input, cuts, rooms, line, ([end, polite, end_with_last, ring, entropy], gap, stop))| {
+        |(
+            input,
+            cuts,
+            rooms,
+            line,
+            ([end, polite, end_with_last, ring, entropy], clock, gap, stop),
+        )| {
             Given {
                 input,
                 cuts,
@@ -76,6 +82,7 @@ pub(crate) fn given() -> impl Strategy<Value = Given> {
                     end_with_last,
                     ring,
                     entropy,
+                    clock,
                     gap,
                     stop,
                     ..Play::of(b"")

@@ -2,7 +2,7 @@
 
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
-use anywire_core::store::Store;
+use anywire_core::store::{Entry, Store};
 
 use super::play::REFUSALS;
 
@@ -15,11 +15,13 @@ pub(crate) struct Moody {
     pub(crate) open: isize,
     /// What was committed, with its name.
     pub(crate) stored: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What was logged: when, and what was asked.
+    pub(crate) logged: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Moody {
     pub(crate) fn new(moods: Vec<u8>) -> Self {
-        Self { moods, calls: 0, open: 0, stored: Vec::new() }
+        Self { moods, calls: 0, open: 0, stored: Vec::new(), logged: Vec::new() }
     }
 
     fn mood(&mut self, most: u64) -> Result<u64, Refusal> {
@@ -77,5 +79,11 @@ impl Store for Moody {
 
     fn expect(&mut self, _: &mut Self::Writer, _: u64) -> Result<(), Refusal> {
         self.mood(0).map(drop)
+    }
+
+    fn log(&mut self, entry: Entry<'_>) -> Result<(), Refusal> {
+        self.mood(0)?;
+        self.logged.push((entry.time.into(), entry.text.into()));
+        Ok(())
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Play<'p> {
     pub(crate) more: &'p [&'p [u8]],
     /// Whether the host has bytes that nobody can guess. They are the same in every play.
     pub(crate) entropy: bool,
+    /// Whether the host has a clock on the wall.
+    pub(crate) clock: bool,
     /// After so many bytes a body stops, and why.
     pub(crate) stop: Option<(u64, Stop)>,
 }
@@ -54,6 +56,7 @@ impl<'p> Play<'p> {
             line: None,
             more: &[],
             entropy: true,
+            clock: true,
             stop: None,
         }
     }
@@ -89,12 +92,14 @@ struct User<'p> {
     more: &'p [&'p [u8]],
     /// How often something was drawn; `None`: nothing can be.
     draws: Option<u8>,
+    clock: bool,
     told: Vec<String>,
 }
 
 impl Host for User<'_> {
     fn observe(&mut self, event: Event<'_>) {
         match event {
+            Event::Noted { text } => self.told.push(format!("noted {}", text.escape_ascii())),
             Event::Message { text } => self.told.push(format!("message {}", text.escape_ascii())),
             Event::Data { bytes } => self.told.push(format!("data {}", bytes.escape_ascii())),
             Event::Refused { name, why } => {
@@ -113,7 +118,7 @@ impl Host for User<'_> {
     }
 
     fn date(&mut self) -> Option<Date> {
-        Some(DATE)
+        self.clock.then_some(DATE)
     }
 
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
@@ -132,6 +137,7 @@ pub(crate) fn play<S: Session, St: Store>(session: S, store: &mut St, play: &Pla
             line: play.line,
             more: play.more,
             draws: play.entropy.then_some(0),
+            clock: play.clock,
             told: Vec::new(),
         },
         play,

@@ -43,7 +43,7 @@ fn message(table: &Tagged, which: usize, len: u64) -> Option<(&'static Row, Vec<
         Body::U8 => len & 0xff,
         _ => len,
     };
-    let head = row.head(table, len.min(row.max))?;
+    let head = table.encode(row.tag, len.min(row.max))?;
     let len = len.min(row.max);
     let bytes = head.as_bytes().iter().copied().chain((0..len).map(|at| at as u8)).collect();
     Some((row, bytes, head.as_bytes().len()))

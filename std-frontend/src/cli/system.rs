@@ -35,6 +35,9 @@ pub struct ServeOptions {
     /// Event loops, a thread each
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
+    /// Threads that work on files; most of the time they wait for a disk
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    file_threads: u16,
 }
 
 /// The ways to serve many clients at once.
@@ -113,6 +116,7 @@ impl Network for System {
             max_connections: connections(plan.max_connections, defaults.max_connections),
             backlog: serve.backlog,
             workers: serve.workers.into(),
+            file_threads: serve.file_threads.into(),
             grace: plan.grace,
             once: plan.once,
         };

@@ -93,6 +93,9 @@ impl Observer for EventLog {
             Event::Message { text } => {
                 tracing::trace!(%service, %peer, text = %Quoted(text), "message");
             }
+            Event::Noted { text } => {
+                tracing::info!(%service, %peer, text = %Quoted(text), "says");
+            }
             Event::Moving { moved, .. } => tracing::trace!(%service, %peer, moved, "moving"),
             Event::Moved { len, stop } => tracing::trace!(%service, %peer, len, "moved: {stop}"),
             _ => {}

@@ -157,7 +157,7 @@ impl<W: FnMut(&str) + Send> Observer for Transcript<W> {
 fn what(event: Event<'_>) -> Option<String> {
     Some(match event {
         Event::Data { bytes } => start(bytes),
-        Event::Message { text } => format!("\"{}\"", start(text)),
+        Event::Message { text } | Event::Noted { text } => format!("\"{}\"", start(text)),
         Event::Opened { name, len } => format!("\"{}\" of {len} bytes", Shown(name)),
         Event::Created { name } => format!("\"{}\"", Shown(name)),
         Event::Refused { name, why } => format!("\"{}\" refused: {why}", Shown(name)),
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_text_is_quoted_and_what_is_long_is_cut() {
         let said = |text| {
-            let events = [Event::Message { text }, ENDED];
+            let events = [Event::Noted { text }, ENDED];
             transcript("typed", Protocol::Tcp, "127.0.0.1:1", &events)
         };
         let line =

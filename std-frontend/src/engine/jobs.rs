@@ -36,6 +36,8 @@ pub(super) struct Lent<F> {
 pub(super) enum Result {
     /// A request was carried out.
     Answer(Answer<'static>),
+    /// What a connection had open was given back.
+    Released,
     /// The next bytes have been read ahead.
     ReadAhead,
     /// The next bytes of a file that the system cannot send.
@@ -55,10 +57,10 @@ pub(super) struct Jobs<F> {
     waker: Arc<mio::Waker>,
 }
 
-/// The threads, shared by all workers. They are few: a disk is not made faster by more.
-pub(super) fn pool() -> io::Result<Arc<rayon::ThreadPool>> {
+/// The threads, shared by all workers.
+pub(super) fn pool(threads: usize) -> io::Result<Arc<rayon::ThreadPool>> {
     rayon::ThreadPoolBuilder::new()
-        .num_threads(4)
+        .num_threads(threads.max(1))
         .thread_name(|at| format!("files-{at}"))
         .stack_size(256 << 10)
         .build()

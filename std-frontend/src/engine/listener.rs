@@ -38,6 +38,8 @@ fn listen(
     both_families(&socket, addr)?;
     // What is accepted inherits it.
     reset_on_close(SockRef::from(&socket), armed);
+    // Urgent data is data: nobody here takes it out of order.
+    socket.set_out_of_band_inline(true)?;
     socket.bind(&addr.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;

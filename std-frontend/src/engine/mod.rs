@@ -44,6 +44,9 @@ pub struct Options {
     pub backlog: i32,
     /// Event loops, a thread each.
     pub workers: usize,
+    /// Threads that work on files for all workers. Mostly they wait for a disk: that has many files sync at once in little more time than
+    /// one takes.
+    pub file_threads: usize,
     /// How long conversations may go on after the server was told to stop.
     pub grace: Duration,
     /// Serve one conversation, or one datagram, and stop.
@@ -57,6 +60,7 @@ impl Default for Options {
             max_connections: 10_000,
             backlog: 1024,
             workers: 1,
+            file_threads: 32,
             grace: Duration::from_secs(5),
             once: false,
         }
@@ -201,7 +205,7 @@ impl<St: HostStore> Server<St> {
             stopping: AtomicUsize::new(0),
             wakers: polls.iter().map(|(_, waker)| Arc::clone(waker)).collect(),
         });
-        let pool = jobs::pool()?;
+        let pool = jobs::pool(options.file_threads)?;
         let workers = polls
             .into_iter()
             .map(|(poll, waker)| {

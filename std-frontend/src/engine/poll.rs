@@ -208,6 +208,7 @@ impl<St: HostStore> Worker<St> {
                     write: event.is_writable(),
                     read_closed: event.is_read_closed(),
                     error: event.is_error(),
+                    urgent: event.is_priority(),
                 };
                 self.table(table, |table, cx| table.event(key, ready, cx));
             }

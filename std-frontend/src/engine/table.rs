@@ -5,18 +5,16 @@ use std::sync::Arc;
 use anywire_core::event::Event;
 use anywire_core::service::StreamService;
 use anywire_core::session::{Reason, Session};
-use anywire_core::store::{OpenIn, Store, release};
+use anywire_core::store::{OpenIn, Store};
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
 use slab::Slab;
-use socket2::SockRef;
 
 use super::connection::{BUFFER, Connection, Context, Readiness};
-use super::jobs::{Done, Lent};
+use super::jobs::Done;
 use super::poll::Key;
 use super::transfer::HostStore;
 use super::{Link, Observer};
-use crate::shim::reset_on_close;
 
 pub(super) struct Table<S: StreamService, St: Store> {
     service: S,
@@ -117,10 +115,12 @@ where
         self.observer.observe(&link, Event::Connected);
         let mut registered = Ok(());
         let ended = self.drive(key, cx, |connection, _| {
-            // Both, once: the events tell of changes only, so interest need not follow what is wanted.
-            let both = Interest::READABLE | Interest::WRITABLE;
+            // All, once: the events tell of changes only, so interest need not follow what is wanted.
+            let all = Interest::READABLE | Interest::WRITABLE;
+            #[cfg(target_os = "linux")]
+            let all = all | Interest::PRIORITY;
             if let Some(stream) = connection.stream() {
-                registered = registry.register(stream, key.token(), both);
+                registered = registry.register(stream, key.token(), all);
             }
             if registered.is_err() {
                 connection.conversation().abort(Reason::Failed);
@@ -152,24 +152,28 @@ where
 
     fn done(&mut self, done: Done<OpenIn<St>>, cx: &mut Context<St>) -> usize {
         let asker = done.asker;
+        let observer = Arc::clone(&self.observer);
         let connection = self
             .connections
-            .get(asker.key.slot())
+            .get_mut(asker.key.slot())
             .filter(|connection| connection.generation == asker.generation);
-        let awaited = connection.is_some_and(|connection| connection.awaits_socket());
-        if connection.is_none() || awaited {
-            // Its connection is gone: the answer is dropped, the file abandoned, and the socket, if the job had it, reset.
-            let Lent { mut file, stream } = done.lent;
-            release(&mut cx.store, &mut file);
-            if let Some(stream) = stream {
-                reset_on_close(SockRef::from(&stream), true);
+        match connection {
+            None => {
+                // It is gone: the answer is dropped, and the file given back.
+                if let Some(file) = done.lent.file {
+                    cx.release(asker, file, None);
+                }
+                return 0;
             }
-            if awaited {
+            Some(connection) if connection.awaits_socket() => {
+                if !connection.closed(done, cx, &*observer) {
+                    return 0;
+                }
                 self.connections.remove(asker.key.slot());
+                return 1;
             }
-            return usize::from(awaited);
+            Some(_) => {}
         }
-        let observer = Arc::clone(&self.observer);
         self.drive(asker.key, cx, |connection, cx| connection.done(done, cx, &*observer))
     }
 

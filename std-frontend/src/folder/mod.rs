@@ -70,11 +70,13 @@ pub struct FolderWriter {
     /// The longest it may become.
     max: u64,
     sync: bool,
+    /// Why it can never be committed: the system tells of some failures only once.
+    failed: Option<Refusal>,
 }
 
 /// A file that is to be on the disk when it is committed goes there from time to time while it grows. Or the last bytes of a large one
 /// would be followed by so long a silence that its sender gives up.
-const SYNC_STEP: u64 = 64 << 20;
+const SYNC_STEP: u64 = 8 << 20;
 
 impl FolderWriter {
     /// The file itself, to be appended to.
@@ -92,7 +94,7 @@ impl FolderWriter {
         let before = self.len;
         self.len = before.saturating_add(len as u64);
         if self.sync && self.len / SYNC_STEP > before / SYNC_STEP {
-            self.file.sync_data().map_err(|error| self.refusal(&error))?;
+            self.file.sync_data().map_err(|error| self.refused(&error))?;
         }
         Ok(())
     }
@@ -103,8 +105,8 @@ impl FolderWriter {
     }
 
     /// Appending failed.
-    pub(crate) fn refusal(&self, error: &io::Error) -> Refusal {
-        failed("write", error)
+    pub(crate) fn refused(&mut self, error: &io::Error) -> Refusal {
+        *self.failed.insert(failed("write", error))
     }
 }
 
@@ -204,7 +206,8 @@ impl Store for FolderStore {
         let (file, temporary) =
             Temporary::create(self.folder()?).map_err(|error| failed("create", &error))?;
         let FolderOptions { max_file: max, sync } = self.options;
-        Ok(FolderWriter { file, len: 0, max, sync, temporary, name: name.into(), replace })
+        let name = name.into();
+        Ok(FolderWriter { temporary, name, replace, file, len: 0, max, sync, failed: None })
     }
 
     fn expect(&mut self, file: &mut FolderWriter, len: u64) -> Result<(), Refusal> {
@@ -223,7 +226,7 @@ impl Store for FolderStore {
         if bytes.is_empty() {
             return Err(file.too_large());
         }
-        let n = retried(|| (&file.file).write(bytes)).map_err(|error| file.refusal(&error))?;
+        let n = retried(|| (&file.file).write(bytes)).map_err(|error| file.refused(&error))?;
         file.appended(n)?;
         if n == 0 { Err(Refusal::Full) } else { Ok(n) }
     }
@@ -231,7 +234,10 @@ impl Store for FolderStore {
     /// Should the folder alone fail to sync, at the very end, the file is there, under its name, and may be gone after a crash of the
     /// system, when the older one is back.
     fn commit(&mut self, file: FolderWriter) -> Result<(), Refusal> {
-        let FolderWriter { file, mut temporary, name, replace, .. } = file;
+        let FolderWriter { mut temporary, name, replace, file, failed: before, .. } = file;
+        if let Some(refusal) = before {
+            return Err(refusal);
+        }
         if self.options.sync {
             file.sync_all().map_err(|error| failed("sync", &error))?;
         }

@@ -6,6 +6,7 @@ mod sessions;
 mod stopping;
 mod stores;
 mod uploads;
+mod urgent;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};

@@ -175,7 +175,7 @@ fn a_server_that_says_nothing_has_not_accepted() {
     let output = run(anywire(&args), b"");
     assert_output(&output, 1, "");
     let told = format!(
-        "anywire: STRING of 4 bytes: not accepted: 127.0.0.1 port {port} did not answer within 0.3 s\n"
+        "anywire: STRING of 4 bytes: not known to be accepted: 127.0.0.1 port {port} did not answer within 0.3 s\n"
     );
     assert_eq!(text(&output.stderr), told);
     assert_eq!(server.join().unwrap().1, b"\x01\x04\0text");

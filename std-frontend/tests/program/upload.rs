@@ -284,7 +284,7 @@ fn the_servers_words_are_escaped_and_nonsense_is_no_answer() {
     let server_is = format!("127.0.0.1 port {port}");
     let told = format!(
         "anywire: a: the server does not store it: \\x1b[31mno\\xff\n\
-         anywire: b: not stored: the conversation with {server_is} failed: what came is no answer\n\
+         anywire: b: not stored: {server_is} answered \"HUH\", where OK or ERR and a reason belongs\n\
          anywire: c: not stored: {server_is} ended the connection without an answer\n"
     );
     assert_eq!((status, out, err), (Some(1), String::new(), told));

@@ -1,12 +1,9 @@
 //! echo: every byte comes back, in order.
 
-use std::time::Duration;
-
 use anywire_core::event::End;
 use anywire_core::session::Reason;
 
 use super::{Scenario, limited, scenario};
-use crate::network::{Awaited, Handle, Reset};
 use crate::samples;
 use crate::world::{Close, World};
 
@@ -101,7 +98,8 @@ fn never_writes(world: &mut World<'_>) {
 fn never_reads(world: &mut World<'_>) {
     let greedy = world.open();
     let mut sent = 0;
-    push(world, greedy, &mut sent);
+    let piece = samples::bytes(64 << 10);
+    world.push(greedy, &piece, &mut sent);
     let other = world.open();
     for _ in 0..20 {
         world.send(other, b"ping");
@@ -110,22 +108,8 @@ fn never_reads(world: &mut World<'_>) {
     world.network().shutdown(other);
     assert_eq!(world.receive_all(other), (Vec::new(), Close::Fin));
     // On a busy machine a pause is not the end of what fits.
-    while push(world, greedy, &mut sent) {}
+    while world.push(greedy, &piece, &mut sent) {}
     let mut ends = [world.ended(), world.ended()];
     ends.sort_by_key(|end| *end == End::Finished);
     assert_eq!(ends, [End::Aborted(Reason::Idle), End::Finished]);
-}
-
-/// Sends until the server takes no more for a while; says whether there still is a connection.
-fn push(world: &mut World<'_>, stream: Handle, sent: &mut usize) -> bool {
-    let piece = samples::bytes(64 << 10);
-    loop {
-        match world.network().send(stream, &piece) {
-            Ok(0) if world.network().wait(stream, Awaited::Write, Duration::from_millis(300)) => {}
-            Ok(0) => return true,
-            Ok(n) => *sent += n,
-            Err(Reset) => return false,
-        }
-        assert!(*sent < 256 << 20, "{sent} bytes are kept for a peer that does not read");
-    }
 }

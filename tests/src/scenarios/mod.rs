@@ -1,8 +1,14 @@
 //! The scenarios, a file for each service.
 
+mod date;
 mod echo;
 mod file;
+mod fixed;
+mod greet;
 mod hello;
+mod knock;
+mod logdate;
+mod message;
 mod messages;
 mod typed;
 mod upload;
@@ -24,20 +30,39 @@ pub struct Scenario {
     pub settings: &'static [(&'static str, &'static str)],
     /// What the server puts up with.
     pub limits: Limits,
+    /// Whether the server's store keeps a log.
+    pub log: bool,
     /// The peer's part. It panics where the server's is wrong.
     pub run: fn(&mut World<'_>),
 }
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    [echo::SCENARIOS, hello::SCENARIOS, file::SCENARIOS, upload::SCENARIOS, typed::SCENARIOS]
-        .concat()
+    [
+        echo::SCENARIOS,
+        hello::SCENARIOS,
+        message::SCENARIOS,
+        fixed::SCENARIOS,
+        knock::SCENARIOS,
+        file::SCENARIOS,
+        upload::SCENARIOS,
+        typed::SCENARIOS,
+        date::SCENARIOS,
+        logdate::SCENARIOS,
+        greet::SCENARIOS,
+    ]
+    .concat()
 }
 
 impl Scenario {
     /// The same, of a service with those settings.
     const fn with(self, settings: &'static [(&'static str, &'static str)]) -> Self {
         Self { settings, ..self }
+    }
+
+    /// The same, over a store that keeps no log.
+    const fn without_log(self) -> Self {
+        Self { log: false, ..self }
     }
 }
 
@@ -58,10 +83,10 @@ const SHORT: Limits = limits(1000);
 
 /// A scenario of a service, with limits that it does not meet.
 const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, settings: &[], limits: PATIENT, run }
+    Scenario { service, name, settings: &[], limits: PATIENT, log: true, run }
 }
 
 /// A scenario that waits for a limit.
 const fn limited(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, settings: &[], limits: SHORT, run }
+    Scenario { service, name, settings: &[], limits: SHORT, log: true, run }
 }

@@ -127,6 +127,10 @@ impl<S: Server> Network for FromLinux<S> {
         self.server.files().unfinished()
     }
 
+    fn logs(&mut self) -> Vec<String> {
+        self.server.files().logs()
+    }
+
     fn mss(&self) -> usize {
         S::MSS
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anywire_core::blocking::{Buffers, Interest, Ready, Wire, converse};
 use anywire_core::conversation::Limits;
+use anywire_core::date::Date;
 use anywire_core::event::{End, Event, Host};
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::service::StreamService;
@@ -15,6 +16,7 @@ use embedded_io::ErrorKind;
 use super::store::{Files, SharedStore};
 use super::{Frontend, Transport, WithService, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+use crate::samples;
 
 pub(super) const TRANSPORT: Transport = Transport {
     name: "memory",
@@ -135,7 +137,7 @@ impl Memory {
             changed: Condvar::new(),
             random: Mutex::new(fastrand::Rng::with_seed(0x5eed)),
         });
-        Self { setup, shared, store: SharedStore::new(), threads: Vec::new() }
+        Self { setup, shared, store: SharedStore::new(setup.log), threads: Vec::new() }
     }
 
     fn with<R>(&self, stream: Handle, act: impl FnOnce(&mut Pipe) -> R) -> R {
@@ -224,6 +226,14 @@ impl Network for Memory {
         self.store.unfinished()
     }
 
+    fn logs(&mut self) -> Vec<String> {
+        self.store.logs()
+    }
+
+    fn date(&self) -> Option<Date> {
+        Some(samples::DATE)
+    }
+
     fn many(&self) -> usize {
         50
     }
@@ -278,6 +288,10 @@ impl Host for Ends {
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
         self.0.random.lock().unwrap_or_else(PoisonError::into_inner).fill(buf);
         true
+    }
+
+    fn date(&mut self) -> Option<Date> {
+        Some(samples::DATE)
     }
 }
 

@@ -59,6 +59,7 @@ impl<S: StreamService> StreamService for Watched<S> {
     type Session = Checked<S::Session>;
     const ABOUT: About = S::ABOUT;
     const FILES: bool = S::FILES;
+    const LOG: bool = S::LOG;
     const SETTINGS: &'static [Setting] = S::SETTINGS;
 
     fn set(&mut self, name: &str, value: &'static str) -> Result<(), SettingError> {

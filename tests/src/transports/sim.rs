@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::task::Poll;
 use std::time::Duration;
 
+use anywire_core::date::Date;
 use anywire_core::event::{End, Event};
 use anywire_core::service::StreamService;
 use anywire_smoltcp::endpoint::Endpoint;
@@ -17,6 +18,7 @@ use smoltcp::iface::SocketStorage;
 use super::store::{Files, SharedStore};
 use super::{Frontend, Peer, Transport, WithService, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+use crate::samples;
 use anywire_core::store::OpenIn;
 
 pub(super) const TRANSPORT: Transport = Transport {
@@ -79,7 +81,7 @@ fn run<S: StreamService>(setup: Setup, service: S, peer: Peer<'_>) -> anyhow::Re
     let settings = Settings { limits: setup.limits, ..Settings::default() };
     let mut pool = Pool::new(&mut server, service, S::ABOUT.port, memory, settings)?;
     let mut endpoints = [&mut pool as &mut dyn Endpoint<SharedStore>];
-    let server = Node::new(server, &mut endpoints, SharedStore::new(), Ends::default());
+    let server = Node::new(server, &mut endpoints, SharedStore::new(setup.log), Ends::default());
 
     let mut sockets: Vec<_> = (0..STREAMS).map(|_| SocketStorage::EMPTY).collect();
     let memory =
@@ -118,6 +120,10 @@ impl Observer for Ends {
     fn entropy(&mut self, buf: &mut [u8]) -> bool {
         self.random.fill(buf);
         true
+    }
+
+    fn date(&mut self) -> Option<Date> {
+        Some(samples::DATE)
     }
 }
 
@@ -203,6 +209,14 @@ impl Network for Sim<'_, '_, '_, '_> {
 
     fn unfinished(&mut self) -> usize {
         self.net.a.store.unfinished()
+    }
+
+    fn logs(&mut self) -> Vec<String> {
+        self.net.a.store.logs()
+    }
+
+    fn date(&self) -> Option<Date> {
+        Some(samples::DATE)
     }
 
     fn many(&self) -> usize {

@@ -12,7 +12,7 @@ use anywire_std::engine::{Link, Observer, Options, Server, Stopper};
 use anywire_std::folder::{FolderOptions, FolderStore};
 
 use super::linux::{self, FromLinux};
-use super::store::Files;
+use super::store::{Files, LOGS};
 use super::{Frontend, Transport, WithService, never_missing, with_service};
 use crate::network::Setup;
 use crate::samples;
@@ -67,6 +67,10 @@ impl Running {
         let options =
             FolderOptions { max_file: samples::LONGEST as u64, ..FolderOptions::default() };
         let store = FolderStore::open(dir.path(), options)?;
+        let store = match setup.log {
+            true => store.with_log(&dir.path().join(LOGS))?,
+            false => store,
+        };
         samples::write(dir.path())?;
         let options =
             Options { limits: setup.limits, grace: Duration::from_secs(1), ..Options::default() };

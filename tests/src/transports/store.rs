@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
-use anywire_core::store::Store;
+use anywire_core::store::{Entry, Store};
+use anywire_std::console::escape::Shown;
 
 use crate::samples;
 
@@ -19,7 +21,13 @@ pub(super) trait Files {
 
     /// How many files are being written.
     fn unfinished(&self) -> usize;
+
+    /// The entries of the log.
+    fn logs(&self) -> Vec<String>;
 }
+
+/// The folder of logs in a folder.
+pub(super) const LOGS: &str = "logs";
 
 /// A [`FolderStore`](anywire_std::folder::FolderStore)'s folder, looked at without it.
 impl Files for tempfile::TempDir {
@@ -36,6 +44,20 @@ impl Files for tempfile::TempDir {
 
     fn unfinished(&self) -> usize {
         entries(self).iter().filter(|name| name.starts_with(".anywire-")).count()
+    }
+
+    fn logs(&self) -> Vec<String> {
+        let folder = self.path().join(LOGS);
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().map(Result::unwrap);
+        let names = entries.map(|entry| entry.file_name().into_string().expect("names are UTF-8"));
+        // What has no name yet is no entry.
+        let count = names.filter(|name| !name.starts_with(".anywire-")).count();
+        let line = |number| {
+            let line = std::fs::read_to_string(folder.join(format!("log{number}.txt")));
+            let line = line.unwrap_or_else(|error| panic!("log{number}.txt of {count}: {error}"));
+            line.strip_suffix('\n').expect("an entry is a line").to_owned()
+        };
+        (0..count).map(line).collect()
     }
 }
 
@@ -58,6 +80,8 @@ struct Shelf {
     files: BTreeMap<String, Arc<Vec<u8>>>,
     reading: usize,
     writing: usize,
+    /// `None`: it keeps none.
+    log: Option<Vec<String>>,
 }
 
 /// A file that is being read, and how far it has been.
@@ -73,11 +97,11 @@ pub(super) struct Writer {
 }
 
 impl SharedStore {
-    /// One with the samples.
-    pub(super) fn new() -> Self {
+    /// One with the samples, and perhaps with a log.
+    pub(super) fn new(log: bool) -> Self {
         let sample = |&(name, len): &(&str, usize)| (name.into(), Arc::new(samples::bytes(len)));
         let files = samples::FILES.iter().map(sample).collect();
-        Self(Arc::new(Mutex::new(Shelf { files, reading: 0, writing: 0 })))
+        Self(Arc::new(Mutex::new(Shelf { files, reading: 0, writing: 0, log: log.then(Vec::new) })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {
@@ -103,6 +127,10 @@ impl Files for SharedStore {
 
     fn unfinished(&self) -> usize {
         self.lock().writing
+    }
+
+    fn logs(&self) -> Vec<String> {
+        self.lock().log.clone().unwrap_or_default()
     }
 }
 
@@ -169,5 +197,15 @@ impl Store for SharedStore {
 
     fn abandon(&mut self, _: Writer) {
         self.lock().writing -= 1;
+    }
+
+    /// As a [`FolderStore`](anywire_std::folder::FolderStore) writes it, and as slowly: who does not wait for it is found out.
+    fn log(&mut self, entry: Entry<'_>) -> Result<(), Refusal> {
+        std::thread::sleep(Duration::from_millis(1));
+        let Entry { time, peer, text } = entry;
+        let peer = peer.map_or("-".into(), |peer| peer.to_string());
+        let line = format!("{} {peer} \"{}\"", Shown(time), Shown(text));
+        self.lock().log.as_mut().ok_or(Refusal::Unsupported)?.push(line);
+        Ok(())
     }
 }

@@ -100,7 +100,7 @@ impl StackServer {
         };
         let (sender, ends) = channel();
         let observer = Arc::new(Ends(Mutex::new(sender)));
-        let store = SharedStore::new();
+        let store = SharedStore::new(setup.log);
         let mut server = Server::new(Station::default(), options, store.clone(), observer)?;
         let mut bind = Bind { server: &mut server, bound: None };
         with_service(setup, &mut bind);
@@ -231,6 +231,10 @@ impl Network for TapClient {
 
     fn unfinished(&mut self) -> usize {
         self.server.files().unfinished()
+    }
+
+    fn logs(&mut self) -> Vec<String> {
+        self.server.files().logs()
     }
 
     fn many(&self) -> usize {

@@ -9,13 +9,14 @@ use anywire_tests::injected::{self, Mortal};
 use anywire_tests::uploads::{Reply, Uploader, content, temporaries, until, version};
 
 /// Names as strace has them; with `?` where an architecture may have only one of several.
-const CALLS: [&str; 10] = [
+const CALLS: [&str; 11] = [
     "openat",
     "?newfstatat,?fstatat64",
     "?fstat,?fstat64",
     "fstatfs",
     "flock",
     "splice",
+    "fdatasync",
     "fsync",
     "?renameat,?renameat2",
     "unlinkat",
@@ -23,14 +24,17 @@ const CALLS: [&str; 10] = [
 ];
 
 /// The turns are counted for each thread, and so many store files, or start the server.
-const THREADS: usize = 5;
+const THREADS: usize = 2;
+
+/// A body of so many bytes is synced with its last piece, before it is committed.
+const SYNCED: usize = 8 << 20;
 
 const NAMES: [&str; 2] = ["small", "large"];
 
 /// Replaces two files over one connection. How many were proven, and how it ended.
-fn replace(port: u16) -> (usize, Reply) {
+fn replace(port: u16, large: usize) -> (usize, Reply) {
     let mut stream = Uploader::connect(port);
-    for (proven, (name, len)) in NAMES.into_iter().zip([500, 300_000]).enumerate() {
+    for (proven, (name, len)) in NAMES.into_iter().zip([500, large]).enumerate() {
         match stream.name(name) {
             Reply::Ok => {}
             // A refusal has an end behind it, which proves too.
@@ -70,7 +74,9 @@ fn fail_at(calls: &str, turn: usize) -> Outcome {
     let what = format!("{calls}:error=EIO:when={turn}");
     let Some(mut server) = injected::anywire(&what) else { return Outcome::Untraced };
     server.args(["serve", "-q", "upload=0", "--dir"]).arg(dir.path());
-    if calls != "fsync" {
+    server.args(["--file-threads", "1"]);
+    let large = if calls == "fdatasync" { SYNCED } else { 300_000 };
+    if !["fsync", "fdatasync"].contains(&calls) {
         server.arg("--no-sync");
     }
     let server = server.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -86,7 +92,7 @@ fn fail_at(calls: &str, turn: usize) -> Outcome {
     };
     let mut harmed = 0;
     for _ in 0..THREADS + 3 {
-        let (proven, end) = replace(port);
+        let (proven, end) = replace(port, large);
         assert_kept(dir.path(), proven, &what);
         if end != Reply::End {
             let told = [Reply::Reset, Reply::Err("the store failed".into())];

@@ -15,6 +15,7 @@ use anywire_core::service::file::File as Service;
 use anywire_core::store::Store;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::client::upload::shown;
 use crate::cli::client::{Server, input_failed};
 use crate::cli::failure::Failure;
 use crate::cli::network::Network;
@@ -50,7 +51,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: File) -> Result<(), Fai
     let mut store = OneFile::new(path);
     let fetched = fetch::<N>(options, &server, &name, &mut store, &mut output);
     if let Some(error) = store.failed {
-        let path = store.path.display();
+        let path = shown(&store.path);
         return Err(anyhow!("cannot write {path}: {error}").into());
     }
     let len = fetched?;

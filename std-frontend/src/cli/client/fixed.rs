@@ -12,6 +12,7 @@ use anywire_core::service::StreamService;
 use anywire_core::service::fixed::Fixed as Service;
 use anywire_core::store::NoStore;
 
+use crate::cli::client::upload::shown;
 use crate::cli::client::{Body, Server};
 use crate::cli::failure::Failure;
 use crate::cli::network::Network;
@@ -20,7 +21,7 @@ use crate::console::output::Output;
 
 pub(super) fn run<N: Network>(options: N::Options, args: Fixed) -> Result<(), Failure> {
     let server = Server::new::<N>(args.target, &options, Service::ABOUT);
-    let file = open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let file = open(&args.file).with_context(|| format!("cannot read {}", shown(&args.file)))?;
     let mut network = N::open(options)?;
     let wire = server.connect(&mut network)?;
     let mut messages = Messages { network: &mut network, file, returned: 0, failed: None };
@@ -29,7 +30,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: Fixed) -> Result<(), Fa
     let outcome = server.talk(wire, session, &mut NoStore, &mut messages);
     let (returned, length) = (messages.returned, args.length);
     if let Some(error) = messages.failed {
-        return Err(anyhow!("cannot read {}: {error}", args.file.display()).into());
+        return Err(anyhow!("cannot read {}: {error}", shown(&args.file)).into());
     }
     if outcome.end != End::Finished {
         let why = server.why(&outcome, Body::Comes);

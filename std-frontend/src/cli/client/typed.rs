@@ -11,15 +11,18 @@ use anywire_core::name::FileName;
 use anywire_core::schema::{STRING, STRING_MAX, Schema};
 use anywire_core::service::StreamService;
 use anywire_core::service::typed::Typed as Service;
+use anywire_core::session::Reason;
 
 use crate::cli::client::lines::Lines;
 use crate::cli::client::outbox::{Outbox, Source};
 use crate::cli::client::progress::Progress;
+use crate::cli::client::upload::shown;
 use crate::cli::client::{Body, Person, Server};
 use crate::cli::failure::{Failure, say};
 use crate::cli::network::Network;
 use crate::cli::options::Typed;
 use crate::cli::values;
+use crate::console::escape::Shown;
 use crate::console::input;
 use crate::console::output::Output;
 
@@ -58,7 +61,7 @@ impl What {
     }
 
     fn file(path: PathBuf) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
+        let name = shown(&path);
         let source = Source::file(&path).with_context(|| name.clone())?;
         Ok(Self::Data { name, source })
     }
@@ -100,11 +103,14 @@ impl<N: Network> Client<N> {
             b"random" => self.line("How many bytes: ")?,
             b"file" => self.line("File: ")?,
             other => {
-                let other = String::from_utf8_lossy(other);
-                return Ok(Some(Err(anyhow!("{other:?} is none of string, random, file"))));
+                let other = Shown(other);
+                return Ok(Some(Err(anyhow!("\"{other}\" is none of string, random, file"))));
             }
         };
-        Ok(value.map(|value| match kind.trim_ascii() {
+        let Some(value) = value else {
+            return Ok(Some(Err(anyhow!("{}: nothing came behind it", Shown(kind.trim_ascii())))));
+        };
+        Ok(Some(match kind.trim_ascii() {
             b"string" => What::text(value),
             b"random" => {
                 values::bytes(String::from_utf8_lossy(&value).trim()).and_then(What::random)
@@ -141,7 +147,7 @@ impl<N: Network> Client<N> {
         let wire = self.server.connect(&mut self.network)?;
         let (mut progress, mut nearly_all) = (Progress::default(), false);
         let on_event = |_: &mut Output, event: Event<'_>| {
-            // The last byte goes by itself, and has no bar of its own.
+            // The last piece goes by itself, and has no bar of its own.
             if !nearly_all {
                 progress.observe(name.as_bytes(), event);
             }
@@ -156,10 +162,15 @@ impl<N: Network> Client<N> {
             self.output.line(format_args!("{sent}: accepted"));
             return self.output.check().map_err(Failure::Output);
         }
+        // Only a server that did not answer at all may have stored it.
+        let fate = match outcome.end {
+            End::Aborted(Reason::Idle) => "not known to be accepted",
+            _ => "not accepted",
+        };
         let why = match outbox.take_failed() {
             Some(error) => format!("cannot read {name}: {error}"),
             None => self.server.why(&outcome, Body::Goes),
         };
-        Err(anyhow!("{sent}: not accepted: {why}").into())
+        Err(anyhow!("{sent}: {fate}: {why}").into())
     }
 }

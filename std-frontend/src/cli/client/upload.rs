@@ -44,6 +44,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: Upload) -> Result<(), F
         next: None,
         current: None,
         unproven: None,
+        said: None,
         failed: false,
         input_failed: None,
     };
@@ -83,6 +84,8 @@ struct Uploads<'a, N> {
     current: Option<String>,
     /// Sent whole; the server has not said that it is stored.
     unproven: Option<String>,
+    /// What the server said where it should have answered.
+    said: Option<String>,
     /// Some file was not stored, as far as is known.
     failed: bool,
     input_failed: Option<io::Error>,
@@ -98,7 +101,7 @@ impl<N: Network> Uploads<'_, N> {
                     self.outbox.put(source);
                     self.next = Some(name);
                 }
-                Err(error) => self.say_failed(format_args!("{}: {error:#}", path.display())),
+                Err(error) => self.say_failed(format_args!("{}: {error:#}", shown(&path))),
             }
         }
         true
@@ -132,7 +135,12 @@ impl<N: Network> Uploads<'_, N> {
         }
         let why = match self.outbox.take_failed() {
             Some(error) => format!("cannot be read: {error}"),
-            None => server.why(outcome, Body::Goes),
+            None => match self.said.take() {
+                Some(said) => {
+                    format!("{server} answered \"{said}\", where OK or ERR and a reason belongs")
+                }
+                None => server.why(outcome, Body::Goes),
+            },
         };
         // That no session has asked for it cannot be; but it would be tried for ever.
         let untold = self.next.take();
@@ -154,8 +162,8 @@ impl<N: Network> Uploads<'_, N> {
     fn give_up(&mut self, error: anyhow::Error) -> Failure {
         let mut left: Vec<_> = self.next.take().into_iter().collect();
         match &mut self.files {
-            Files::Given(paths) => left.extend(paths.map(|path| path.display().to_string())),
-            Files::Asked { .. } if io::stdin().is_terminal() => {}
+            Files::Given(paths) => left.extend(paths.map(|path| shown(&path))),
+            Files::Asked { ended } if *ended || io::stdin().is_terminal() => {}
             Files::Asked { .. } => left.push("whatever else standard input names".to_owned()),
         }
         Failure::Failed(vec![error, anyhow!("not sent: {}", left.join(", "))])
@@ -169,6 +177,11 @@ impl<N: Network> Uploads<'_, N> {
 
 /// So many bytes of a path are read: what is longer is no path here, and is told so.
 const PATH_MAX: usize = 4096;
+
+/// A path, for a person.
+pub(super) fn shown(path: &Path) -> String {
+    Shown(path.as_os_str().as_encoded_bytes()).to_string()
+}
 
 /// Opens the file at `path`, and says under which name it is to be stored.
 fn open(path: &Path) -> anyhow::Result<(String, Source)> {
@@ -190,6 +203,7 @@ impl<N: Network> Host for Uploads<'_, N> {
                     self.output.write(&line);
                 }
             }
+            Event::Message { text } => self.said = Some(Shown(text).to_string()),
             Event::Declined { words } => {
                 if let Some(name) = self.current.take() {
                     let words = Shown(words);

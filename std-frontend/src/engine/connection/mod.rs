@@ -6,18 +6,18 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
-use anywire_core::conversation::{Conversation, Lent, Limits, Want};
+use anywire_core::conversation::{self, Conversation, Limits, Want};
 use anywire_core::instant::Instant;
 use anywire_core::request::{Answer, Stop};
 use anywire_core::session::{Reason, Session};
-use anywire_core::store::{OpenIn, Store, release};
+use anywire_core::store::{OpenFile, OpenIn, Store, release};
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use super::jobs::{self, Done, Jobs};
+use super::jobs::{self, Asker, Done, Jobs, Lent};
 use super::poll::Key;
 use super::timers::Timers;
-use super::transfer::{Halt, HostStore};
+use super::transfer::{Halt, HostReader, HostStore};
 use super::{Link, LinkHost, Observer};
 use crate::clock;
 use crate::shim::reset_on_close;
@@ -54,7 +54,7 @@ pub(super) struct Context<St: Store> {
     kept: usize,
 }
 
-impl<St: Store> Context<St> {
+impl<St: HostStore> Context<St> {
     pub(super) fn new(store: St, limits: Limits, jobs: Jobs<OpenIn<St>>) -> Self {
         Self {
             store,
@@ -67,6 +67,17 @@ impl<St: Store> Context<St> {
             output: vec![0; BUFFER].into(),
             kept: 0,
         }
+    }
+
+    /// Gives back the open file of a connection that is over. Removing a large one takes the system long, so another thread does it. It
+    /// has the socket meanwhile: when the peer sees the end, the file is gone.
+    pub(super) fn release(&self, asker: Asker, file: OpenIn<St>, stream: Option<TcpStream>) {
+        let mut store = self.store.clone();
+        let lent = Lent { file: Some(file), stream };
+        self.jobs.start(asker, lent, move |lent| {
+            release(&mut store, &mut lent.file);
+            jobs::Result::Released
+        });
     }
 
     /// How much a connection may put in one step.
@@ -83,6 +94,8 @@ pub(super) struct Readiness {
     /// The peer has ended the stream: behind the input there is an end to be read.
     pub(super) read_closed: bool,
     pub(super) error: bool,
+    /// Some of the input is urgent.
+    pub(super) urgent: bool,
 }
 
 pub(super) struct Connection<S, St: Store> {
@@ -103,14 +116,18 @@ pub(super) struct Connection<S, St: Store> {
     readable: bool,
     writable: bool,
     read_closed: bool,
+    /// The peer has sent urgent data: reads stop short at it, though there is more.
+    urgent: bool,
     /// The end of the stream has been read.
     ended: bool,
     /// The system has told of an error; the next read or write says which.
     broken: bool,
     /// Another thread is at work for it.
     job: bool,
-    /// It has ended, but for a socket that another thread still has.
+    /// It has ended, but for what another thread still has of it.
     over: bool,
+    /// How it ended was told.
+    told: bool,
     /// Its deadline has passed; it reads, or writes, once more first.
     due: bool,
     /// It stands in the queue of those that can go on: once, however many events come.
@@ -151,10 +168,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             readable: false,
             writable: true,
             read_closed: false,
+            urgent: false,
             ended: false,
             broken: false,
             job: false,
             over: false,
+            told: false,
             due: false,
             queued: false,
         }
@@ -189,6 +208,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         self.writable |= ready.write || ready.error;
         self.read_closed |= ready.read_closed;
         self.broken |= ready.error;
+        self.urgent |= ready.urgent;
     }
 
     /// The worker's timer has gone off.
@@ -227,6 +247,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 self.conversation.moved(bytes.len() as u64, cx.now, &mut host);
                 self.write(bytes.len(), cx);
             }
+            // It is over, and nobody waits.
+            jobs::Result::Released => {}
             jobs::Result::Panicked => self.conversation.abort(Reason::Failed),
             jobs::Result::Received(received) => {
                 let mut host = LinkHost { link: &self.link, observer };
@@ -376,7 +398,9 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         let read = nonblocking(|| stream.read(buf))?;
         match read {
             None => self.readable = false,
-            Some(n) if n < buf.len() && SHORT_READ_IS_LAST => self.readable = self.read_closed,
+            Some(n) if n < buf.len() && SHORT_READ_IS_LAST && !self.urgent => {
+                self.readable = self.read_closed;
+            }
             Some(_) => {}
         }
         Ok(read)
@@ -393,7 +417,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         let len = if answer.is_some() { self.lend_held(cx) } else { len };
         let room = cx.room(S::ROOM).min(cx.output.len());
         let input = cx.input.get(..len).unwrap_or_default();
-        let lent = Lent {
+        let lent = conversation::Lent {
             input,
             ended: self.ended,
             output: cx.output.get_mut(..room).unwrap_or_default(),
@@ -481,14 +505,52 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     /// Lets go of everything, and says how it ended.
     fn close(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) {
-        if let (Want::Abort(_), Some(stream)) = (self.conversation.want(), &self.stream) {
-            reset_on_close(SockRef::from(stream), true);
-        }
+        self.reset_if_aborted(self.stream.as_ref());
         self.over = true;
         cx.timers.remove(key, &mut self.timer);
         self.drop_pending(cx);
+        let slow = match &self.file {
+            Some(OpenFile::Writing(_)) => true,
+            Some(OpenFile::Reading(file)) => file.is_slow_to_close(),
+            None => false,
+        };
+        if slow && let Some(file) = self.file.take() {
+            let asker = Asker { key, generation: self.generation };
+            return cx.release(asker, file, self.stream.take());
+        }
         release(&mut cx.store, &mut self.file);
-        if let Some(ended) = self.conversation.ended() {
+        self.tell_end(observer);
+    }
+
+    /// Another thread has brought back what it had, after the connection was over. Says whether that was all.
+    pub(super) fn closed(
+        &mut self,
+        done: Done<OpenIn<St>>,
+        cx: &Context<St>,
+        observer: &dyn Observer,
+    ) -> bool {
+        let Lent { file, stream } = done.lent;
+        self.reset_if_aborted(stream.as_ref());
+        if let Some(file) = file {
+            cx.release(done.asker, file, stream);
+            return false;
+        }
+        drop(stream);
+        self.tell_end(observer);
+        true
+    }
+
+    fn reset_if_aborted(&self, stream: Option<&TcpStream>) {
+        if let (Want::Abort(_), Some(stream)) = (self.conversation.want(), stream) {
+            reset_on_close(SockRef::from(stream), true);
+        }
+    }
+
+    /// Tells how it ended, once.
+    fn tell_end(&mut self, observer: &dyn Observer) {
+        if let Some(ended) = self.conversation.ended()
+            && !std::mem::replace(&mut self.told, true)
+        {
             observer.observe(&self.link, ended);
         }
     }

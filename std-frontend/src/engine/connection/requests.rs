@@ -125,7 +125,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         }
         let left = left.unwrap_or(u64::MAX);
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.held.len());
-        let held: Vec<u8> = self.held.drain(..most).collect();
+        let rest = self.held.split_off(most);
+        let held = std::mem::replace(&mut self.held, rest);
         // An event that comes from now on may tell of more than the other thread has seen.
         self.readable = false;
         let (mut store, ended) = (cx.store.clone(), self.ended);

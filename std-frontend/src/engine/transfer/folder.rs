@@ -1,8 +1,8 @@
 //! The files of a folder: the system moves their bytes by itself.
 
-use std::cell::RefCell;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 use anywire_core::request::Refusal;
 use rustix::io::{Errno, ReadWriteFlags};
@@ -30,6 +30,10 @@ impl HostReader for FolderReader {
             Err(Errno::INVAL | Errno::NOSYS) => Ok(Sent::Unsupported),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn is_slow_to_close(&self) -> bool {
+        rustix::fs::fstat(&*self.file).is_ok_and(|stat| stat.st_nlink == 0)
     }
 }
 
@@ -65,10 +69,10 @@ impl FolderReader {
 /// So much of a body is on its way through a pipe at once.
 const PIPE: usize = 1 << 20;
 
-thread_local! {
-    /// An empty pipe, for the next body that this thread moves.
-    static SPARE: RefCell<Option<Pipe>> = const { RefCell::new(None) };
-}
+/// Empty pipes, for the next bodies: no more than [`SPARES`], for each is two open files.
+static SPARE: Mutex<Vec<Pipe>> = Mutex::new(Vec::new());
+
+const SPARES: usize = 4;
 
 struct Pipe {
     output: OwnedFd,
@@ -76,8 +80,8 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn spare() -> io::Result<Self> {
-        if let Some(pipe) = SPARE.take() {
+    fn new() -> io::Result<Self> {
+        if let Some(pipe) = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Ok(pipe);
         }
         let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
@@ -85,13 +89,21 @@ impl Pipe {
         let _ = rustix::pipe::fcntl_setpipe_size(&input, PIPE);
         Ok(Self { output, input })
     }
+
+    /// Keeps it, empty, for the next body.
+    fn spare_it(self) {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARES {
+            spare.push(self);
+        }
+    }
 }
 
 impl HostWriter for FolderWriter {
     /// From the socket into a pipe, and from there into the file: measured against reading and writing 1 MiB at a time, that is 10 to
     /// 20 % faster on a tmpfs, takes a fifth less of the processor's time, and is as fast on a disk.
     fn receive(&mut self, socket: BorrowedFd<'_>, most: u64) -> Option<Received> {
-        let Ok(pipe) = Pipe::spare() else { return None };
+        let Ok(pipe) = Pipe::new() else { return None };
         let mut len = 0;
         let halt = loop {
             let left = most.saturating_sub(len).min(PIPE as u64) as usize;
@@ -121,7 +133,7 @@ impl HostWriter for FolderWriter {
                 Err(_) => break Halt::Reset,
             }
         };
-        SPARE.set(Some(pipe));
+        pipe.spare_it();
         Some(Received { len, halt })
     }
 }
@@ -148,10 +160,11 @@ impl FolderWriter {
             match moved {
                 Ok(0) => return Err((len - left, Refusal::Full)),
                 Ok(moved) => {
-                    left -= moved.min(left);
+                    // What could not be synced does not count, or the body would seem complete.
                     self.appended(moved).map_err(|why| (len - left, why))?;
+                    left -= moved.min(left);
                 }
-                Err(error) => return Err((len - left, self.refusal(&error))),
+                Err(error) => return Err((len - left, self.refused(&error))),
             }
         }
         Ok(())

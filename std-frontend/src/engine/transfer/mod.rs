@@ -30,6 +30,11 @@ pub trait HostReader: Send + 'static {
 
     /// Moves up to `most` bytes to a socket that does not block, without copying them through the program.
     fn send(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<Sent<Self::ReadAhead>>;
+
+    /// Whether closing it may take long: it has been removed meanwhile, say, and this is its last user. `false` by default.
+    fn is_slow_to_close(&self) -> bool {
+        false
+    }
 }
 
 /// What came of [`HostReader::send`].

@@ -13,7 +13,7 @@ use super::{Halt, HostStore, HostWriter, Received};
 const GULP: usize = 1 << 20;
 
 /// So much of one body, and others have their turn.
-const TURN: u64 = 16 << 20;
+const TURN: u64 = 2 << 20;
 
 /// Moves up to `most` bytes into `file`: those in `held` first, then what can be read from `socket` without waiting. For a thread
 /// that may block.
@@ -38,7 +38,11 @@ pub(in super::super) fn receive<St: HostStore>(
         return Received { len, halt: Halt::Turn };
     }
     if let Some(moved) = file.receive(socket.as_fd(), most.saturating_sub(len)) {
-        return Received { len: len + moved.len, halt: moved.halt };
+        len += moved.len;
+        // Where it found nothing, not even an end, a read has the last word: at urgent data a splice stops as if there were no more.
+        if !matches!(moved.halt, Halt::Ended | Halt::WouldBlock) {
+            return Received { len, halt: moved.halt };
+        }
     }
     BUFFER.with_borrow_mut(|buffer| {
         let halt = loop {

@@ -42,7 +42,7 @@ pub(super) fn end_in_a_name(world: &mut World<'_>) {
 
 pub(super) fn end_behind_ok(world: &mut World<'_>) {
     let end = fails(world, true, b"", true);
-    assert_eq!(end, End::Aborted(Reason::EndedEarly { got: 0, want: 1 }));
+    assert_eq!(end, End::Aborted(Reason::Frame(FrameError::Ended { got: 0, want: 2 })));
 }
 
 pub(super) fn end_in_a_head(world: &mut World<'_>) {

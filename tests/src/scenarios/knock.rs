@@ -1,0 +1,96 @@
+//! knock: the end comes at once, and what the visitor sends is discarded.
+
+use std::time::Duration;
+
+use anywire_core::event::End;
+
+use super::{Scenario, scenario};
+use crate::network::{Awaited, Handle};
+use crate::world::{Close, World};
+
+const KNOCK: &str = "knock";
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario(KNOCK, "a visitor who says nothing", silent),
+    scenario(KNOCK, "a visitor who ends first", |world| visit(world, b"")),
+    scenario(KNOCK, "a visitor who talks", |world| visit(world, b"Is anybody there?\n")),
+    scenario(KNOCK, "a visitor who talks after the end", talks_after),
+    scenario(KNOCK, "500,000 bytes", |world| talks(world, 500_000)),
+    scenario(KNOCK, "a visitor who never ends", never_ends),
+    scenario(KNOCK, "many at once", many_at_once),
+    scenario(KNOCK, "abort at once", abort),
+];
+
+fn silent(world: &mut World<'_>) {
+    let stream = world.open();
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    world.network().shutdown(stream);
+    assert_eq!(world.ended(), End::Finished);
+}
+
+fn visit(world: &mut World<'_>, said: &[u8]) {
+    let stream = world.open();
+    assert_eq!(world.exchange(stream, said), (Vec::new(), Close::Fin));
+    assert_eq!(world.ended(), End::Finished);
+}
+
+fn talks_after(world: &mut World<'_>) {
+    let stream = world.open();
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    world.send(stream, b"Is anybody still there?\n");
+    world.network().shutdown(stream);
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    assert_eq!(world.ended(), End::Finished);
+}
+
+/// More than any buffer between holds, and less than is put up with: no reset takes the end back.
+fn talks(world: &mut World<'_>, len: usize) {
+    let stream = world.open();
+    say(world, stream, len);
+    world.network().shutdown(stream);
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    assert_eq!(world.ended(), End::Finished);
+}
+
+fn say(world: &mut World<'_>, stream: Handle, len: usize) {
+    let mut said = 0;
+    while said < len {
+        let piece = [7; 8192];
+        let piece = &piece[..piece.len().min(len - said)];
+        said += world.network().send(stream, piece).expect("the stream was reset");
+        let room = world.network().wait(stream, Awaited::Write, Duration::from_secs(60));
+        assert!(room, "the server takes no more after {said} bytes");
+    }
+}
+
+/// It is waited for, but not for ever.
+fn never_ends(world: &mut World<'_>) {
+    let stream = world.open();
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    assert_eq!(world.ended(), End::Finished);
+}
+
+fn many_at_once(world: &mut World<'_>) {
+    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    for &stream in &streams {
+        world.send(stream, b"knock, knock");
+        world.network().shutdown(stream);
+    }
+    for &stream in &streams {
+        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+        assert_eq!(world.ended(), End::Finished);
+    }
+}
+
+/// The visitor of that may have been one, or have been gone before.
+fn abort(world: &mut World<'_>) {
+    let stream = world.open();
+    world.network().abort(stream);
+    let stream = world.open();
+    assert_eq!(world.exchange(stream, b"still there?"), (Vec::new(), Close::Fin));
+    match world.ended() {
+        End::Finished => {}
+        End::Reset => assert_eq!(world.ended(), End::Finished),
+        end => panic!("{end:?}"),
+    }
+}
