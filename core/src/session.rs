@@ -116,6 +116,13 @@ pub enum Reason {
     NoAnswer,
     /// The peer said something that is no answer here.
     WrongAnswer,
+    /// What should have come back as it was sent did not.
+    Differs {
+        /// Which message it was, counted from 1.
+        message: u64,
+        /// The offset of the first byte in it that is another.
+        at: u64,
+    },
     /// The host has nothing that cannot be guessed.
     NoEntropy,
     /// The host has no clock on the wall.
@@ -248,6 +255,9 @@ impl fmt::Display for Reason {
             }
             Self::Frame(error) => error.fmt(f),
             Self::WrongAnswer => f.write_str("what came is no answer"),
+            Self::Differs { message, at } => {
+                write!(f, "message {message} came back with another byte at offset {at}")
+            }
             Self::NoEntropy => f.write_str("the host has no entropy"),
             Self::NoClock => f.write_str("the host has no clock"),
             Self::NoAnswer => f.write_str("the stream ended without an answer"),

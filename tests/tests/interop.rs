@@ -102,7 +102,7 @@ fn the_smoltcp_servers_keep_the_contract() {
     let script = r#"
         anywire-tap serve -q --dir "$1" >"$1/.listening" &
         server=$!
-        until [ "$(grep -c listening "$1/.listening")" -ge 6 ]; do
+        until [ "$(grep -c listening "$1/.listening")" -ge 13 ]; do
             kill -0 $server || exit 1
         done
         suite() {

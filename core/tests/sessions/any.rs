@@ -102,6 +102,18 @@ fn play_all(given: &Play<'_>, text: &[u8], store: &mut Moody) -> Vec<Played> {
         play(client::hello::Session::new(Some(text)), store, given),
         play(client::hello::Session::new(None), store, given),
     ];
+    played.push(play(client::date::Session::default(), store, given));
+    played.push(play(client::knock::Session, store, given));
+    for more in [&[][..], &[text, b"\xff", b""]] {
+        let given = Play { more, ..given.clone() };
+        played.push(play(client::message::Session::default(), store, &given));
+        played.push(play(client::greet::Session::new(), store, &given));
+        // What was typed may come back.
+        for input in [given.input, given.line.unwrap_or_default()] {
+            let given = Play { input, ..given.clone() };
+            played.push(play(client::fixed::Session::new(&mut [0; 50]), store, &given));
+        }
+    }
     let file = client::file::Session::new(text, name("mine"));
     played.push(play(file, store, given));
     played.push(play(upload::Session::default(), store, given));

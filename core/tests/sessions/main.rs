@@ -4,6 +4,7 @@ mod any;
 mod any_files;
 mod any_labs;
 mod clients;
+mod dialogues;
 mod guess;
 mod labs;
 mod moody;

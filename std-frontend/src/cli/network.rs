@@ -75,6 +75,12 @@ pub trait Network: Sized {
         let _ = input;
     }
 
+    /// Does `work` on this network, beside the connections that are open: in a thread of its own, where a network can be used from several.
+    /// By default in this one. Fails if there can be no thread.
+    fn beside<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> io::Result<R> {
+        Ok(work(self))
+    }
+
     /// A server that listens nowhere yet. The error says what to do about it.
     fn server(
         options: Self::Options,

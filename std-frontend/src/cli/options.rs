@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anywire_core::schema::Schema;
+use anywire_core::service::fixed::Fixed as FixedService;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
@@ -115,12 +116,29 @@ pub(super) enum Client {
     Echo(Echo),
     /// Send a message and see the answer
     Hello(Hello),
-    /// Fetch a file
-    File(File),
+    /// Send lines of up to 4096 bytes, and see what comes back for each
+    Message(Chat),
+    /// Send messages of one length, and check that they come back as they were
+    Fixed(Fixed),
+    /// Connect, and see the server end
+    Knock(Knock),
     /// Send one message with its type: a text, random bytes, or a file
     Typed(Typed),
     /// Store files on the server
     Upload(Upload),
+    /// Fetch a file
+    File(File),
+    /// Ask for the date and the time
+    Date(Target),
+    /// Ask for the date and the time; the server keeps a log of it
+    #[command(name = "logdate")]
+    LogDate(Target),
+    /// Find the server's number from 1 to 99, over UDP
+    Guess(Guess),
+    /// Send lines of up to 1023 bytes, and be greeted for each
+    Greet(Chat),
+    /// Find out how long a file is, and say so to hello
+    ReportSize(ReportSize),
 }
 
 /// Whom a client talks to.
@@ -195,6 +213,65 @@ pub(super) struct Upload {
     /// Which files; asked for if there are none
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Chat {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// What to send; lines of standard input if it is missing
+    #[arg(value_name = "TEXT")]
+    pub(super) text: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Fixed {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The length of a message, in bytes, from 1 to 65536: the server's
+    #[arg(long, value_name = "N", default_value_t = FixedService::LEN as u32,
+        value_parser = clap::value_parser!(u32).range(1..=FixedService::LEN_MAX as i64))]
+    pub(super) length: u32,
+    /// What to send, the last message padded with zeros; - for standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Knock {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Knock N times at most; if standard input is no terminal, N times without reading it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Guess {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Find the number without asking anybody else
+    #[arg(long)]
+    pub(super) auto: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportSize {
+    /// The servers' name or address
+    #[arg(long, value_name = "HOST")]
+    pub(super) host: Option<String>,
+    /// hello's port
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) hello_port: Option<u16>,
+    /// file's port
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) file_port: Option<u16>,
+    /// How long to wait for a connection, and for each answer or step of progress
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = values::some_seconds)]
+    pub(super) timeout: Duration,
+    /// Which file; asked for if it is missing
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<OsString>,
 }
 
 #[derive(Debug, Args)]

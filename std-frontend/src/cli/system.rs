@@ -101,6 +101,13 @@ impl Network for System {
         })
     }
 
+    fn beside<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> io::Result<R> {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().spawn_scoped(scope, || work(self))?;
+            Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+
     fn server(_: NoOptions, serve: ServeOptions, plan: Plan) -> Result<Server<FolderStore>> {
         let defaults = Options::default();
         let Engine::Poll = serve.engine;

@@ -2,7 +2,11 @@
 
 mod client;
 mod connect;
+mod dialogues;
+mod fixed;
+mod guess;
 mod harness;
+mod report_size;
 mod serve;
 mod terminal;
 mod typed;

@@ -156,3 +156,75 @@ fn typed_asks_for_the_type_and_then_for_the_value() {
     let (status, seen) = terminal.end();
     assert_eq!((status, seen.matches(TYPE).count()), (Some(0), 3), "{seen:?}");
 }
+
+#[test]
+fn message_asks_for_lines_and_its_replies_are_escaped() {
+    let server = Server::start(&["message=0"], 1);
+    let mut terminal = Terminal::run(anywire(&["client", "message", "--port", &server.port(0)]));
+    const ASKS: &str = "Enter your message to server: ";
+    terminal.wait_for(ASKS);
+    terminal.ours.write_all("\u{9b}1m\n".as_bytes()).unwrap();
+    terminal.wait_for(&format!("Message: \\xc2\\x9b1m\r\n{ASKS}"));
+    terminal.ours.write_all(b"\x04").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!((status, seen.matches(ASKS).count()), (Some(0), 2), "{seen:?}");
+}
+
+#[test]
+fn whoever_talks_to_a_server_that_has_ended_need_not_end_too() {
+    let server = Server::start(&["message=0", "--close-after-reply"], 1);
+    let mut terminal = Terminal::run(anywire(&["client", "message", "--port", &server.port(0)]));
+    terminal.wait_for("Enter your message to server: ");
+    terminal.ours.write_all(b"one\n").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0), "{seen:?}");
+    assert!(
+        seen.contains("Message: one\r\n") && seen.contains(" has ended the connection"),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn knock_waits_for_enter_up_to_its_count() {
+    let server = Server::start(&["knock=0"], 1);
+    let port = server.port(0);
+    let mut terminal =
+        Terminal::run(anywire(&["client", "knock", "--count", "2", "--port", &port]));
+    const ASKS: &str = "Press Enter to knock: ";
+    terminal.wait_for(ASKS);
+    assert!(!text(&terminal.seen).contains("Connected"));
+    terminal.ours.write_all(b"\n").unwrap();
+    terminal.wait_for(&format!("Connected to 127.0.0.1:{port}\r\n{ASKS}"));
+    terminal.ours.write_all(b"\n").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!((status, seen.matches(ASKS).count()), (Some(0), 2), "{seen:?}");
+    assert_eq!(seen.matches("Connected to ").count(), 2, "{seen:?}");
+}
+
+#[test]
+fn guess_asks_again_after_what_is_no_number() {
+    let server = Server::start(&["guess=0", "--secret", "7"], 1);
+    let mut terminal = Terminal::run(anywire(&["client", "guess", "--port", &server.port(0)]));
+    const ASKS: &str = "Enter a number from 1 to 99: ";
+    terminal.wait_for(ASKS);
+    terminal.ours.write_all(b"x\n").unwrap();
+    terminal.wait_for(&format!("x: INVALID: that is no decimal number\r\n{ASKS}"));
+    terminal.ours.write_all(b"7\n").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0), "{seen:?}");
+    assert!(seen.ends_with("7: CORRECT\r\n"), "{seen:?}");
+}
+
+#[test]
+fn report_size_asks_for_the_name_while_hello_is_connected() {
+    let server = Server::start(&["hello=0", "file=0"], 2);
+    std::fs::write(server.folder.path().join("a"), b"123").unwrap();
+    let (hello, file) = (server.port(0), server.port(1));
+    let args = ["client", "report-size", "--hello-port", &hello, "--file-port", &file];
+    let mut terminal = Terminal::run(anywire(&args));
+    terminal.wait_for("Enter the name of the file: ");
+    terminal.ours.write_all(b"a\n").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0), "{seen:?}");
+    assert!(seen.contains("Server says: I got \"The size of a is 3\" from you"), "{seen:?}");
+}

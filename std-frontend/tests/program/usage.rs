@@ -9,7 +9,7 @@ use crate::harness::{anywire, assert_output, run, text, unread};
 
 #[test]
 fn wrong_usage_is_exit_status_2() {
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 23] = [
         (&["serve", "nothing"], "there are echo, hello, "),
         (&["serve", "--port", "1"], "--port needs one service"),
         (&["serve", "echo", "hello", "--port", "1"], "--port needs one service"),
@@ -27,6 +27,10 @@ fn wrong_usage_is_exit_status_2() {
         (&["client", "typed", "--random", "many"], "a size is a number of bytes"),
         (&["client", "typed", "--schema", "other"], "[possible values: sized, close]"),
         (&["client", "file", "../up"], "say with -o"),
+        (&["client", "fixed", "--length", "0"], "--length"),
+        (&["client", "fixed", "--length", "65537"], "--length"),
+        (&["client", "knock", "--count", "0"], "--count"),
+        (&["client", "report-size", "--port", "1"], "--port"),
         (&["connect", "localhost"], "PORT"),
         (&["connect", "localhost", "1", "--send", r"\q"], "backslash"),
     ];
@@ -70,7 +74,7 @@ fn list_has_a_line_for_each_service() {
     // With the options that are its own.
     let typed = said.lines().find(|line| line.starts_with("typed "));
     let expected =
-        "typed   tcp 9002            you send a text or data with its type  --schema sized|close";
+        "typed    tcp 9002            you send a text or data with its type  --schema sized|close";
     assert_eq!(typed, Some(expected));
 }
 

@@ -18,6 +18,11 @@ crate::tests![
     client_file_stores_what_it_gets,
     client_upload_and_typed_store_what_they_are_given,
     client_upload_sends_on_while_it_waits_for_a_name,
+    client_date_message_greet_and_knock_take_turns,
+    client_fixed_sees_its_messages_again,
+    client_guess_finds_the_number,
+    client_report_size_has_two_connections,
+    client_report_size_resets_hello_if_there_is_nothing_to_say,
     a_reset_in_the_middle_is_a_failure_and_leaves_no_file,
     connect_is_full_duplex_and_half_closes,
     connect_sees_a_reset,
@@ -137,6 +142,68 @@ fn client_upload_sends_on_while_it_waits_for_a_name() {
     let output = client.wait_with_output().unwrap();
     assert_output(&output, 0, "photo: 200000 bytes stored\n");
     server.join().unwrap();
+}
+
+fn client_date_message_greet_and_knock_take_turns() {
+    let _server = LinuxServer::start();
+    let output = run(anywire_tap(&["client", "date"]), b"");
+    let said = text(&output.stdout);
+    assert_output(&output, 0, &said);
+    assert!(said.starts_with("20") && said.ends_with("Z\n"), "{said}");
+    let output = run(anywire_tap(&["client", "message"]), b"one\n\nthree");
+    assert_output(&output, 0, "Message: one\nMessage: \nMessage: three\n");
+    let output = run(anywire_tap(&["client", "greet"]), b"one\n\nthree");
+    assert_output(&output, 0, "one Ali\n Ali\nthree Ali\n");
+    // More than there are streams, one after the other.
+    let output = run(anywire_tap(&["client", "knock", "--count", "70"]), b"");
+    assert_output(&output, 0, &"Connected to 192.168.69.100:9000\n".repeat(70));
+}
+
+fn client_fixed_sees_its_messages_again() {
+    let _server = LinuxServer::start();
+    let output = run(anywire_tap(&["client", "fixed"]), &sample(500_000));
+    assert_output(&output, 0, "406 messages of 1234 bytes came back\n");
+}
+
+fn client_guess_finds_the_number() {
+    let _server = LinuxServer::start();
+    let output = run(anywire_tap(&["client", "guess", "--auto"]), b"");
+    let said = text(&output.stdout);
+    assert_output(&output, 0, &said);
+    assert!(said.starts_with("50: HIGHER\n") && said.ends_with("63: CORRECT\n"), "{said}");
+    let output = run(anywire_tap(&["client", "guess"]), b"64\n?\n63\n");
+    let expected = "64: LOWER\n?: INVALID: that is no decimal number\n63: CORRECT\n";
+    assert_output(&output, 0, expected);
+}
+
+/// One stack has both, and works for hello's while a name is waited for.
+fn client_report_size_has_two_connections() {
+    let server = LinuxServer::start();
+    let content = sample(583_163);
+    std::fs::write(server.folder.path().join("photo"), content).unwrap();
+    let mut client = anywire_tap(&["client", "report-size"]);
+    let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut name = client.stdin.take().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    name.write_all(b"photo\n").unwrap();
+    drop(name);
+    let output = client.wait_with_output().unwrap();
+    let expected = "Server says: I got \"The size of photo is 583163\" from you and I am sending it \
+                    back.\n";
+    assert_output(&output, 0, expected);
+}
+
+fn client_report_size_resets_hello_if_there_is_nothing_to_say() {
+    let listener = TcpListener::bind((LINUX, 7777)).unwrap();
+    let hello = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind())
+    });
+    let _server = LinuxServer::start();
+    let args = ["client", "report-size", "--hello-port", "7777", "absent"];
+    assert_fails(&run(anywire_tap(&args), b""), "192.168.69.100 port 6565 reset the connection");
+    assert_eq!(hello.join().unwrap(), Err(std::io::ErrorKind::ConnectionReset));
 }
 
 fn a_reset_in_the_middle_is_a_failure_and_leaves_no_file() {

@@ -7,7 +7,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anywire_core::service::{echo::Echo, file::File, hello::Hello, typed::Typed, upload::Upload};
+use anywire_core::date::Zone;
+use anywire_core::service::date::Date;
+use anywire_core::service::echo::Echo;
+use anywire_core::service::file::File;
+use anywire_core::service::fixed::Fixed;
+use anywire_core::service::greet::Greet;
+use anywire_core::service::guess::Guess;
+use anywire_core::service::hello::Hello;
+use anywire_core::service::knock::Knock;
+use anywire_core::service::message::Message;
+use anywire_core::service::typed::Typed;
+use anywire_core::service::upload::Upload;
 use anywire_std::engine;
 use anywire_std::folder::{FolderOptions, FolderStore};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -169,7 +180,7 @@ pub(crate) fn exchange(stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     got
 }
 
-/// A std server of echo, hello, typed, upload and file at Linux's end, on their default ports. It is stopped when dropped.
+/// A std server of every service but logdate at Linux's end, on their default ports; guess's secret is 63. It is stopped when dropped.
 pub(crate) struct LinuxServer {
     stopper: engine::Stopper,
     thread: Option<JoinHandle<()>>,
@@ -189,6 +200,12 @@ impl LinuxServer {
         server.bind_stream(Typed::default(), addr(9002)).unwrap();
         server.bind_stream(Upload, addr(9003)).unwrap();
         server.bind_stream(File, addr(6565)).unwrap();
+        server.bind_stream(Message::default(), addr(9001)).unwrap();
+        server.bind_stream(Fixed::default(), addr(9004)).unwrap();
+        server.bind_stream(Knock, addr(9000)).unwrap();
+        server.bind_stream(Date { zone: Zone::Utc }, addr(6015)).unwrap();
+        server.bind_stream(Greet::default(), addr(8888)).unwrap();
+        server.bind_datagram(Guess { secret: Some(63), redraw: false }, addr(9905)).unwrap();
         let stopper = server.stopper();
         let thread = std::thread::spawn(move || server.run().unwrap());
         Self { stopper, thread: Some(thread), folder }

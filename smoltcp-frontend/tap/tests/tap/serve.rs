@@ -35,16 +35,23 @@ fn ping_is_answered() {
 
 fn all_services_listen_on_their_ports() {
     let mut server = Server::start(&[], 0);
-    let lines: Vec<_> = (0..6).map(|_| server.line()).collect();
+    let lines: Vec<_> = (0..13).map(|_| server.line()).collect();
     assert_eq!(
         lines,
         [
             "listening echo tcp 192.168.69.1:9900",
             "listening echo udp 192.168.69.1:9900",
             "listening hello tcp 192.168.69.1:65432",
+            "listening message tcp 192.168.69.1:9001",
+            "listening fixed tcp 192.168.69.1:9004",
+            "listening knock tcp 192.168.69.1:9000",
             "listening typed tcp 192.168.69.1:9002",
             "listening upload tcp 192.168.69.1:9003",
             "listening file tcp 192.168.69.1:6565",
+            "listening date tcp 192.168.69.1:6015",
+            "listening logdate tcp 192.168.69.1:6016",
+            "listening guess udp 192.168.69.1:9905",
+            "listening greet tcp 192.168.69.1:8888",
         ]
     );
     assert_eq!(exchange(connect("192.168.69.1:9900".parse().unwrap()), b"hello"), b"hello");

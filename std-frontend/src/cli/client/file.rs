@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use anywire_core::service::file::File as Service;
 use anywire_core::store::Store;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::client::Server;
 use crate::cli::client::upload::shown;
+use crate::cli::client::{Server, input_failed};
 use crate::cli::failure::Failure;
 use crate::cli::network::Network;
 use crate::cli::one_file::{OneFile, StdoutStore};
@@ -30,7 +31,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: File) -> Result<(), Fai
     let mut output = Output::stdout();
     let name = match args.name {
         Some(name) => name.into_encoded_bytes(),
-        None => ask_name(&mut output, to_stdout)?,
+        None => ask_name(&mut output, to_stdout, |_| ())?,
     };
     if to_stdout {
         let mut store = StdoutStore::default();
@@ -58,12 +59,17 @@ pub(super) fn run<N: Network>(options: N::Options, args: File) -> Result<(), Fai
     output.check().map_err(Failure::Output)
 }
 
-fn size_line(name: &[u8], len: u64) -> Vec<u8> {
+/// What is said of a file that has come.
+pub(super) fn size_line(name: &[u8], len: u64) -> Vec<u8> {
     [b"The size of ", name, format!(" is {len}").as_bytes()].concat()
 }
 
-/// Asks which file. The question must not end up in the file.
-fn ask_name(output: &mut Output, to_stdout: bool) -> Result<Vec<u8>, Failure> {
+/// Asks which file. The question must not end up in the file. `wait` is [`input::ask_while`]'s.
+pub(super) fn ask_name(
+    output: &mut Output,
+    to_stdout: bool,
+    wait: impl FnMut(BorrowedFd<'_>),
+) -> Result<Vec<u8>, Failure> {
     const PROMPT: &[u8] = b"Enter the name of the file: ";
     let prompt = || {
         if to_stdout {
@@ -73,8 +79,7 @@ fn ask_name(output: &mut Output, to_stdout: bool) -> Result<Vec<u8>, Failure> {
         }
     };
     // Whatever is longer than a name may be is refused by the server, in its own way.
-    let name = input::ask(prompt, 2 * FileName::MAX)
-        .map_err(|error| anyhow!("cannot read from standard input: {error}"))?;
+    let name = input::ask_while(prompt, 2 * FileName::MAX, wait).map_err(input_failed)?;
     output.check().map_err(Failure::Output)?;
     Ok(name.ok_or_else(|| anyhow!("no name was given"))?)
 }

@@ -1,31 +1,43 @@
 //! `client`: the core's client sessions, for a person.
 
+mod chat;
+mod date;
 mod echo;
 mod file;
+mod fixed;
+mod guess;
 mod hello;
+mod knock;
+mod lines;
 mod outbox;
 mod progress;
+mod report_size;
 mod typed;
 mod upload;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+use std::{fmt, io};
 
 use anyhow::anyhow;
 use anywire_core::blocking::{Buffers, Outcome, converse};
+use anywire_core::client::{greet, message};
 use anywire_core::conversation::Limits;
 use anywire_core::event::{End, Event, Host};
 use anywire_core::request::Stop;
-use anywire_core::service::About;
+use anywire_core::service::date::Date;
+use anywire_core::service::greet::Greet;
+use anywire_core::service::logdate::LogDate;
+use anywire_core::service::message::Message;
+use anywire_core::service::{About, StreamService};
 use anywire_core::session::{Reason, Session};
 use anywire_core::store::Store;
 
+use crate::cli::client::lines::Lines;
 use crate::cli::failure::Failure;
 use crate::cli::network::{HostWire, Network, in_words, is_reset};
 use crate::cli::options::{Client, Target};
 use crate::cli::signals;
-use crate::console::input;
 use crate::console::output::Output;
 
 pub(super) fn run<N: Network>(options: N::Options, client: Client) -> Result<(), Failure> {
@@ -33,9 +45,19 @@ pub(super) fn run<N: Network>(options: N::Options, client: Client) -> Result<(),
     match client {
         Client::Echo(args) => echo::run::<N>(options, args),
         Client::Hello(args) => hello::run::<N>(options, args),
-        Client::File(args) => file::run::<N>(options, args),
+        Client::Message(args) => {
+            chat::run::<N>(options, args, Message::ABOUT, message::Session::default())
+        }
+        Client::Fixed(args) => fixed::run::<N>(options, args),
+        Client::Knock(args) => knock::run::<N>(options, args),
         Client::Typed(args) => typed::run::<N>(options, args),
         Client::Upload(args) => upload::run::<N>(options, args),
+        Client::File(args) => file::run::<N>(options, args),
+        Client::Date(target) => date::run::<N>(options, target, Date::ABOUT),
+        Client::LogDate(target) => date::run::<N>(options, target, LogDate::ABOUT),
+        Client::Guess(args) => guess::run::<N>(options, args),
+        Client::Greet(args) => chat::run::<N>(options, args, Greet::ABOUT, greet::Session::new()),
+        Client::ReportSize(args) => report_size::run::<N>(options, args),
     }
 }
 
@@ -65,17 +87,10 @@ impl Server {
         on_event: impl FnMut(&mut Output, Event<'_>),
     ) -> Result<(), Failure> {
         let wire = self.connect(network)?;
-        let mut host = Person { network, output, on_event, input_failed: None };
-        let outcome = self.talk(wire, session, store, &mut host);
-        let input_failed = host.input_failed;
-        output.check().map_err(Failure::Output)?;
-        if let Some(error) = input_failed {
-            return Err(anyhow!("cannot read from standard input: {error}").into());
-        }
-        match outcome.end {
-            End::Finished => Ok(()),
-            _ => Err(anyhow!(self.why(&outcome, Body::Comes)).into()),
-        }
+        let lines = Lines::Asked { ended: false };
+        let mut person = Person::new(network, output, lines, on_event);
+        let outcome = self.talk(wire, session, store, &mut person);
+        person.settle(self, &outcome).map(drop)
     }
 
     fn connect<N: Network>(&self, network: &mut N) -> anyhow::Result<N::Wire> {
@@ -161,8 +176,36 @@ impl fmt::Display for Server {
 struct Person<'o, N, F> {
     network: &'o mut N,
     output: &'o mut Output,
+    lines: Lines,
     on_event: F,
-    input_failed: Option<std::io::Error>,
+    input_failed: Option<io::Error>,
+}
+
+impl<'o, N: Network, F: FnMut(&mut Output, Event<'_>)> Person<'o, N, F> {
+    /// `lines` are what is typed; `on_event` is told what happens.
+    fn new(network: &'o mut N, output: &'o mut Output, lines: Lines, on_event: F) -> Self {
+        Self { network, output, lines, on_event, input_failed: None }
+    }
+
+    /// The conversation is over: says what went wrong, or which lines were not asked for.
+    fn settle(
+        self,
+        server: &Server,
+        outcome: &Outcome<impl embedded_io::Error>,
+    ) -> Result<Lines, Failure> {
+        self.output.check().map_err(Failure::Output)?;
+        if let Some(error) = self.input_failed {
+            return Err(input_failed(error));
+        }
+        match outcome.end {
+            End::Finished => Ok(self.lines),
+            _ => Err(anyhow!(server.why(outcome, Body::Comes)).into()),
+        }
+    }
+}
+
+fn input_failed(error: io::Error) -> Failure {
+    anyhow!("cannot read from standard input: {error}").into()
 }
 
 impl<N: Network, F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, N, F> {
@@ -175,16 +218,21 @@ impl<N: Network, F: FnMut(&mut Output, Event<'_>)> Host for Person<'_, N, F> {
     }
 
     fn line(&mut self, prompt: &str, line: &mut [u8]) -> Option<usize> {
+        if self.output.has_failed() {
+            // Nobody would see what comes back.
+            return None;
+        }
         let prompt = || self.output.write(prompt.as_bytes());
-        let asked = input::ask_while(prompt, line.len(), |input| self.network.await_input(input));
-        let typed = match asked {
-            Ok(typed) => typed?,
+        match self.lines.next(line.len(), prompt, |input| self.network.await_input(input)) {
+            Ok(typed) => {
+                let typed = typed?;
+                line.get_mut(..typed.len())?.copy_from_slice(&typed);
+                Some(typed.len())
+            }
             Err(error) => {
                 self.input_failed = Some(error);
-                return None;
+                None
             }
-        };
-        line.get_mut(..typed.len())?.copy_from_slice(&typed);
-        Some(typed.len())
+        }
     }
 }

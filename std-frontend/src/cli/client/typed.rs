@@ -13,6 +13,7 @@ use anywire_core::service::StreamService;
 use anywire_core::service::typed::Typed as Service;
 use anywire_core::session::Reason;
 
+use crate::cli::client::lines::Lines;
 use crate::cli::client::outbox::{Outbox, Source};
 use crate::cli::client::progress::Progress;
 use crate::cli::client::upload::shown;
@@ -145,18 +146,16 @@ impl<N: Network> Client<N> {
 
         let wire = self.server.connect(&mut self.network)?;
         let (mut progress, mut nearly_all) = (Progress::default(), false);
-        let mut host = Person {
-            network: &mut self.network,
-            output: &mut self.output,
-            on_event: |_: &mut Output, event: Event<'_>| {
-                // The last piece goes by itself, and has no bar of its own.
-                if !nearly_all {
-                    progress.observe(name.as_bytes(), event);
-                }
-                nearly_all |= matches!(event, Event::Moved { .. });
-            },
-            input_failed: None,
+        let on_event = |_: &mut Output, event: Event<'_>| {
+            // The last piece goes by itself, and has no bar of its own.
+            if !nearly_all {
+                progress.observe(name.as_bytes(), event);
+            }
+            nearly_all |= matches!(event, Event::Moved { .. });
         };
+        // It asks for no lines.
+        let lines = Lines::Asked { ended: true };
+        let mut host = Person::new(&mut self.network, &mut self.output, lines, on_event);
         let session = Session::new(self.schema, message);
         let outcome = self.server.talk(wire, session, &mut &outbox, &mut host);
         if outcome.end == End::Finished {
