@@ -116,6 +116,8 @@ pub struct Conversation<S> {
     phase: Phase,
     /// The session's own deadline.
     wake: Option<Instant>,
+    /// The session put something with its last step: until that was out nobody read. So its deadline has not passed for it yet.
+    blind: bool,
     /// When the limits began to count: the last byte moved, or the head's beginning.
     since: Instant,
     received: u64,
@@ -155,6 +157,7 @@ impl<S: Session> Conversation<S> {
             stage: Stage::Ready,
             phase: Phase::Between,
             wake: None,
+            blind: false,
             since: now,
             received: 0,
             sent: 0,
@@ -205,7 +208,14 @@ impl<S: Session> Conversation<S> {
         };
         let answered = answer.is_some();
         let more = input.len() > self.untaken;
-        let mut io = Exchange::new(input, self.peer_ended, output, now, answer, host)
+        let seen = match self.wake {
+            Some(wake) if self.blind && wake <= now => {
+                Instant::from_micros(wake.as_micros().saturating_sub(1))
+            }
+            _ => now,
+        };
+        self.blind = false;
+        let mut io = Exchange::new(input, self.peer_ended, output, seen, answer, host)
             .after_shutdown(self.shutdown != Shutdown::No)
             .without_time(self.timeless);
         let halt = advance(&mut self.session, &mut io);
@@ -230,7 +240,8 @@ impl<S: Session> Conversation<S> {
                 self.phase = phase;
                 self.wake = wake;
                 // What was put makes room once it is out, and the session may have been waiting for that.
-                if used.put > 0 { Stage::Ready } else { Stage::Waiting }
+                self.blind = used.put > 0;
+                if self.blind { Stage::Ready } else { Stage::Waiting }
             }
             Halt::Ask => {
                 self.since = now;

@@ -139,6 +139,13 @@ impl UntilQuiet {
         Found::More { quiet_at: watch.quiet_at }
     }
 
+    /// Something came `now` that is no part of any message: a silence that was being measured begins anew.
+    pub fn heard(&self, watch: &mut Watch, now: Instant) {
+        if watch.quiet_at.is_some() {
+            watch.quiet_at = self.quiet.map(|quiet| now + quiet);
+        }
+    }
+
     /// Drops the rest of a message that was too long.
     fn drop<'a>(&self, watch: &mut Watch, input: &[u8], ended: bool, now: Instant) -> Found<'a> {
         if self.newline

@@ -90,6 +90,10 @@ impl Session {
                 self.len += 1;
             }
         }
+        if taken > 0 {
+            // Whoever sends options is not silent.
+            FRAMING.heard(&mut self.watch, io.now());
+        }
         io.take(taken);
     }
 

@@ -6,7 +6,7 @@ use anywire_core::name::FileName;
 use anywire_core::request::{Answer, Refusal, Request, Stop};
 use anywire_core::session::{Breach, Next, Phase, Reason};
 
-use super::{rig, take_all, wait};
+use super::{ms, rig, take_all, wait};
 
 fn name() -> FileName<'static> {
     FileName::new(b"f").unwrap()
@@ -196,4 +196,30 @@ fn the_end_of_the_peer_that_a_transfer_met_is_offered_with_its_answer() {
     assert_eq!(rig.want(), Want::Shutdown);
     // Both ends are there: nothing is left to drain.
     rig.shut().is_over(End::Finished);
+}
+
+#[test]
+fn a_deadline_does_not_pass_while_output_keeps_the_driver_from_reading() {
+    let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let told = std::rc::Rc::clone(&seen);
+    let mut put = false;
+    let mut rig = rig(move |io, _| {
+        told.borrow_mut().push((io.now(), io.input().len()));
+        take_all(io);
+        if !put {
+            io.put(b"reply");
+            put = true;
+        }
+        let silence = ms(50);
+        Next::Wait(Phase::Inside, Some(if io.now() < silence { silence } else { ms(9000) }))
+    });
+    rig.step(b"a");
+    // The reply takes three seconds to go out; what came meanwhile has not been read yet.
+    rig.at(3000);
+    assert_eq!(rig.want(), Want::Step);
+    rig.step(b"");
+    assert_eq!(rig.want(), Want::Input);
+    rig.step(b"b");
+    let just_before = anywire_core::instant::Instant::from_micros(49_999);
+    assert_eq!(*seen.borrow(), [(ms(0), 1), (just_before, 0), (ms(3000), 1)]);
 }

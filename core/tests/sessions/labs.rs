@@ -179,8 +179,11 @@ fn greet_counts_what_is_left_after_filtering() {
 }
 
 #[test]
-fn greet_ends_a_message_at_a_silence_and_options_do_not_prolong_it() {
+fn greet_ends_a_message_at_a_silence_and_options_are_none() {
     let given = Play { cuts: &[2], gap: 150, end: false, ..Play::of(b"ab\xff\xf1\xff\xf1cd") };
+    let played = play(greet::Greet::default().open(), &mut NoStore, &given);
+    assert_eq!(played.told, ["message abcd"]);
+    let given = Play { cuts: &[2], gap: 250, end: false, ..Play::of(b"ab\xff\xf1\xff\xf1cd") };
     let played = play(greet::Greet::default().open(), &mut NoStore, &given);
     assert_eq!(played.told, ["message ab", "message cd"]);
     let given = Play { cuts: &[2], gap: 150, ..Play::of(b"abcd") };
