@@ -34,6 +34,28 @@ fn assert_held(output: &Output) {
     assert!(closing.ends_with(" passed, 0 failed") && !closing.starts_with("0 "), "{closing}");
 }
 
+/// Every service, and what the suite speaks to it over.
+const SERVICES: [(&str, &str); 12] = [
+    ("echo", "tcp"),
+    ("hello", "tcp"),
+    ("message", "tcp"),
+    ("fixed", "tcp"),
+    ("knock", "tcp"),
+    ("typed", "tcp"),
+    ("upload", "tcp"),
+    ("file", "tcp"),
+    ("date", "tcp"),
+    ("logdate", "tcp"),
+    ("guess", "udp"),
+    ("greet", "tcp"),
+];
+
+/// The number that is to be guessed.
+const SECRET: &str = "42";
+
+/// A zone whose offset is easily got wrong: -03:30.
+const TZ: &str = "NST3:30";
+
 #[test]
 fn the_std_servers_keep_the_contract() {
     if left_out("std") || python_is_missing() {
@@ -41,24 +63,23 @@ fn the_std_servers_keep_the_contract() {
     }
     let dir = tempfile::tempdir().unwrap();
     let mut command = program("anywire");
-    let services = ["echo=0", "hello=0", "typed=0", "upload=0", "file=0"];
-    command.args(["serve", "-q"]).args(services).arg("--dir").arg(dir.path());
-    let served = Served::start(command, services.len() + 1);
-    let port = |endpoint| served.port(endpoint).to_string();
+    command.args(["serve", "-q", "--secret", SECRET]).env("TZ", TZ).arg("--dir").arg(dir.path());
+    command.args(SERVICES.map(|(service, _)| format!("{service}=0")));
+    // echo listens twice.
+    let served = Served::start(command, SERVICES.len() + 1);
     // On the same folder.
     let mut command = program("anywire");
     command.args(["serve", "-q", "typed=0", "--schema", "close", "--dir"]).arg(dir.path());
     let other = Served::start(command, 1);
-    let output = Command::new("python3")
-        .arg(interop().join("suite.py"))
-        .args(["--frontend", "std", "--host", "127.0.0.1"])
-        .args(["--echo-port", &port("echo tcp"), "--hello-port", &port("hello tcp")])
-        .args(["--file-port", &port("file tcp"), "--upload-port", &port("upload tcp")])
-        .args(["--typed-port", &port("typed tcp")])
-        .args(["--typed-close-port", &other.port("typed tcp").to_string(), "--dir"])
-        .arg(dir.path())
-        .output()
-        .unwrap();
+    let mut suite = Command::new("python3");
+    suite.arg(interop().join("suite.py")).env("TZ", TZ).arg("--dir").arg(dir.path());
+    suite.args(["--frontend", "std", "--host", "127.0.0.1", "--guess-secret", SECRET]);
+    for (service, protocol) in SERVICES {
+        let port = served.port(&format!("{service} {protocol}")).to_string();
+        suite.args([format!("--{service}-port"), port]);
+    }
+    suite.args(["--typed-close-port", &other.port("typed tcp").to_string()]);
+    let output = suite.output().unwrap();
     assert_held(&output);
 }
 
@@ -100,7 +121,7 @@ fn the_smoltcp_servers_keep_the_contract() {
     // The server is stopped by the end of the shell that started it: its namespace goes with it. There is one stack at a time on a
     // device, so the other schema has its turn when the first one is done.
     let script = r#"
-        anywire-tap serve -q --dir "$1" >"$1/.listening" &
+        anywire-tap serve -q --secret "$3" --dir "$1" >"$1/.listening" &
         server=$!
         until [ "$(grep -c listening "$1/.listening")" -ge 13 ]; do
             kill -0 $server || exit 1
@@ -110,7 +131,8 @@ fn the_smoltcp_servers_keep_the_contract() {
                 --echo-port 9900 --hello-port 65432 --file-port 6565 "$@"
         }
         dir=$1 folder=$2
-        suite --upload-port 9003 --typed-port 9002
+        suite --upload-port 9003 --typed-port 9002 --message-port 9001 --fixed-port 9004 --knock-port 9000 \
+            --date-port 6015 --logdate-port 6016 --greet-port 8888 --guess-port 9905 --guess-secret "$3"
         held=$?
         kill $server && wait $server || exit 1
         anywire-tap serve typed -q --schema close --dir "$1" >"$1/.listening" &
@@ -122,8 +144,8 @@ fn the_smoltcp_servers_keep_the_contract() {
         held=$((held + $?))
         kill $server && wait $server && exit $held
     "#;
-    let output = shell.args(["sh", "-c", script, "sh"]).arg(dir.path()).arg(interop()).output();
-    assert_held(&output.unwrap());
+    shell.args(["sh", "-c", script, "sh"]).arg(dir.path()).arg(interop()).arg(SECRET);
+    assert_held(&shell.env("TZ", TZ).output().unwrap());
 }
 
 #[test]
