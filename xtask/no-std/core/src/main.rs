@@ -101,9 +101,9 @@ fn step_by_hand<S: Session>(session: S, mut input: &[u8]) {
     let mut output = [0; 8192];
     loop {
         let answer = match black_box(conversation.want()) {
-            Want::Answer => {
-                conversation.request(input).map(|request| carry_out(&mut files, &mut file, None, request))
-            }
+            Want::Answer => conversation
+                .request(input)
+                .map(|request| carry_out(&mut files, &mut file, None, request)),
             Want::Close | Want::Abort(_) => break,
             _ => None,
         };
