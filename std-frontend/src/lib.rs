@@ -1,5 +1,7 @@
 //! Anywire over the system's sockets.
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod clock;
 pub mod console;
@@ -7,3 +9,4 @@ pub mod engine;
 pub mod folder;
 pub mod open_files;
 pub mod shim;
+mod unsent;

@@ -11,7 +11,26 @@ use anywire_core::session::Reason;
 use anywire_core::store::NoStore;
 use anywire_std::engine::{Options, Server};
 
-use super::{REPLY, TIMEOUT, Watched, serve};
+use super::{REPLY, TIMEOUT, Watched, serve, short};
+
+#[test]
+fn what_only_the_kernel_has_for_a_peer_that_does_not_read_is_unsent() {
+    let options = short(500, 500);
+    let server = serve(options, Watched(Echo));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.addr.into()).unwrap();
+    // More than the peer has room for, and less than would stay with the server.
+    (&socket).write_all(&[7; 30_000]).unwrap();
+    assert_eq!(server.end(), End::Aborted(Reason::Idle));
+    // Whoever reads is idle in good order.
+    let mut peer = server.connect();
+    peer.write_all(&[7; 30_000]).unwrap();
+    peer.read_exact(&mut [0; 30_000]).unwrap();
+    assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0);
+    drop(peer);
+    assert_eq!(server.end(), End::Idle);
+}
 
 #[test]
 fn at_the_limit_of_connections_others_wait_and_are_served_then() {

@@ -5,6 +5,7 @@ mod requests;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 
 use anywire_core::conversation::{self, Conversation, Limits, Want};
 use anywire_core::instant::Instant;
@@ -21,6 +22,7 @@ use super::transfer::{Halt, HostReader, HostStore};
 use super::{Link, LinkHost, Observer};
 use crate::clock;
 use crate::shim::reset_on_close;
+use crate::unsent::unacknowledged;
 
 /// A worker's buffers, for input and for output.
 pub(super) const BUFFER: usize = 256 << 10;
@@ -287,7 +289,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 Turn::Park if self.job => return true,
                 Turn::Park if self.due => {
                     self.due = false;
-                    self.conversation.expire(cx.now, &cx.limits, !self.pending.is_empty());
+                    self.expire(cx);
                 }
                 Turn::Park => {
                     let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
@@ -304,6 +306,25 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             cx.again.push_back(key);
         }
         true
+    }
+
+    /// Does what is due.
+    fn expire(&mut self, cx: &Context<St>) {
+        let pending = !self.pending.is_empty();
+        let idle = self.conversation.deadline(&cx.limits, true).is_some_and(|idle| idle <= cx.now);
+        // What its kernel has not acknowledged the peer has not got: that counts against the idle limit, but keeps no session from its own
+        // deadline.
+        if idle && !pending && self.conversation.want() == Want::Input && self.owes() {
+            self.conversation.expire(cx.now, &cx.limits, true);
+        }
+        self.conversation.expire(cx.now, &cx.limits, pending);
+    }
+
+    /// Whether the kernel still has something for the peer.
+    fn owes(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
     }
 
     /// Does what is wanted, once all output is out.
