@@ -1,6 +1,7 @@
 //! The poll engine against plain sockets: the rules that only a real kernel can show.
 
 mod failures;
+mod hooked;
 mod life;
 mod sessions;
 mod stopping;

@@ -2,76 +2,20 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anywire_core::event::End;
-use anywire_core::name::FileName;
 use anywire_core::request::{Refusal, Stop};
 use anywire_core::schema::Schema;
 use anywire_core::service::echo::Echo;
 use anywire_core::service::typed::Typed;
 use anywire_core::service::upload::Upload;
 use anywire_core::session::Reason;
-use anywire_core::store::Store;
-use anywire_std::engine::{HostWriter, Options, Server};
-use anywire_std::folder::{FolderOptions, FolderReader, FolderStore, FolderWriter};
+use anywire_std::engine::{Options, Server};
+use anywire_std::folder::{FolderOptions, FolderStore};
 
-use super::{TIMEOUT, Watched, is_reset, serve, serve_from, serve_within};
-
-/// A folder that says which call it is about to make, and waits until it may.
-#[derive(Clone)]
-struct Gated {
-    inner: FolderStore,
-    calls: Sender<&'static str>,
-    go: Arc<Mutex<Receiver<()>>>,
-}
-
-impl Gated {
-    fn wait(&self, call: &'static str) {
-        // When the test is over nobody tells any more.
-        let _ = self.calls.send(call);
-        let _ = self.go.lock().unwrap().recv_timeout(TIMEOUT);
-    }
-}
-
-/// Its bytes pass through the program.
-struct Copied(FolderWriter);
-
-impl HostWriter for Copied {}
-
-impl Store for Gated {
-    type Reader = FolderReader;
-    type Writer = Copied;
-    fn open(&mut self, name: FileName<'_>) -> Result<(FolderReader, u64), Refusal> {
-        self.inner.open(name)
-    }
-    fn read(&mut self, file: &mut FolderReader, buf: &mut [u8]) -> Result<usize, Refusal> {
-        self.inner.read(file, buf)
-    }
-    fn close(&mut self, file: FolderReader) {
-        self.inner.close(file);
-    }
-    fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<Copied, Refusal> {
-        self.wait("create");
-        self.inner.create(name, replace).map(Copied)
-    }
-    fn expect(&mut self, file: &mut Copied, len: u64) -> Result<(), Refusal> {
-        self.wait("expect");
-        self.inner.expect(&mut file.0, len)
-    }
-    fn write(&mut self, file: &mut Copied, bytes: &[u8]) -> Result<usize, Refusal> {
-        self.wait("write");
-        self.inner.write(&mut file.0, bytes)
-    }
-    fn commit(&mut self, file: Copied) -> Result<(), Refusal> {
-        self.wait("commit");
-        self.inner.commit(file.0)
-    }
-    fn abandon(&mut self, file: Copied) {
-        self.inner.abandon(file.0);
-    }
-}
+use super::hooked::{Hooked, serve_gated};
+use super::{TIMEOUT, Watched, is_reset, serve, serve_within};
 
 fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
@@ -96,8 +40,8 @@ fn content(len: usize) -> Vec<u8> {
 fn whatever_a_store_is_busy_with_others_on_the_same_worker_go_on() {
     let dir = tempfile::tempdir().unwrap();
     let inner = FolderStore::open(dir.path(), FolderOptions::default()).unwrap();
-    let ((calls, called), (go, waits)) = (channel(), channel());
-    let store = Gated { inner, calls, go: Arc::new(waits.into()) };
+    const CALLS: [&str; 4] = ["create", "expect", "write", "commit"];
+    let (store, gate) = Hooked::gated(inner, &CALLS);
     let mut server = Server::new(Options::default(), store, Arc::new(())).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     let upload = server.bind_stream(Watched(Upload), any).unwrap();
@@ -109,14 +53,14 @@ fn whatever_a_store_is_busy_with_others_on_the_same_worker_go_on() {
     uploads.write_all(&[name("a"), head(5), b"hello".to_vec()].concat()).unwrap();
     uploads.shutdown(Shutdown::Write).unwrap();
     let mut other = connect(echo);
-    for call in ["create", "expect", "write", "commit"] {
-        assert_eq!(called.recv_timeout(TIMEOUT).unwrap(), call);
+    for call in CALLS {
+        gate.entered(call);
         for _ in 0..100 {
             other.write_all(b"ping").unwrap();
             other.read_exact(&mut [0; 4]).unwrap();
         }
         assert!(!dir.path().join("a").exists());
-        go.send(()).unwrap();
+        gate.go();
     }
     let mut said = Vec::new();
     uploads.read_to_end(&mut said).unwrap();
@@ -157,11 +101,7 @@ fn bodies_are_moved_by_the_system() {
 
 #[test]
 fn bodies_pass_through_the_program_where_the_system_cannot() {
-    let ((calls, _called), (_, waits)) = (channel(), channel());
-    let server = serve_from(Options::default(), Watched(Upload), |inner| {
-        // Nobody holds the other end: it never waits.
-        Gated { inner, calls, go: Arc::new(waits.into()) }
-    });
+    let (server, _) = serve_gated(Options::default(), Watched(Upload), &[]);
     two_files(server.addr, server.dir.path());
     assert_eq!(server.end(), End::Finished);
 }
@@ -190,25 +130,21 @@ fn a_body_to_the_end_of_the_stream_may_have_as_many_bytes_as_are_allowed() {
 
 #[test]
 fn a_server_that_stops_aborts_a_body_that_another_thread_is_moving() {
-    let ((calls, called), (go, waits)) = (channel(), channel());
+    const CALLS: [&str; 3] = ["create", "expect", "write"];
     let options = Options { grace: std::time::Duration::from_millis(50), ..Options::default() };
-    let server = serve_from(options, Watched(Upload), |inner| Gated {
-        inner,
-        calls,
-        go: Arc::new(waits.into()),
-    });
+    let (server, gate) = serve_gated(options, Watched(Upload), &CALLS);
     let mut peer = connect(server.addr);
     peer.write_all(&[name("a"), head(5), b"hell".to_vec()].concat()).unwrap();
-    for call in ["create", "expect", "write"] {
-        assert_eq!(called.recv_timeout(TIMEOUT).unwrap(), call);
+    for call in CALLS {
+        gate.entered(call);
         if call != "write" {
-            go.send(()).unwrap();
+            gate.go();
         }
     }
     server.stopper.stop();
     // It is told at once, though the socket is another thread's.
     assert_eq!(server.end(), End::Aborted(Reason::Stopped));
-    go.send(()).unwrap();
+    gate.go();
     let mut said = Vec::new();
     let reset = peer.read_to_end(&mut said).unwrap_err();
     assert_eq!((reset.kind(), said.as_slice()), (std::io::ErrorKind::ConnectionReset, &b"OK"[..]));

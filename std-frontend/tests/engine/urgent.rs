@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::path::Path;
 
 use anywire_core::event::End;
 use anywire_core::schema::Schema;
@@ -19,6 +19,13 @@ fn send_around_an_urgent_byte(peer: &mut TcpStream, before: &[u8], after: &[u8])
     peer.write_all(after).unwrap();
 }
 
+/// How long the files in there are.
+fn lens(dir: &Path) -> Vec<u64> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    // One that has just got another name is no more there under this one.
+    entries.filter_map(|entry| Some(entry.unwrap().metadata().ok()?.len())).collect()
+}
+
 #[test]
 fn a_body_is_whole_with_its_urgent_byte_and_what_comes_behind_it() {
     let server = serve(Options::default(), Watched(Typed { schema: Schema::Close }));
@@ -26,9 +33,11 @@ fn a_body_is_whole_with_its_urgent_byte_and_what_comes_behind_it() {
         let mut peer = server.connect();
         peer.write_all(b"\x02").unwrap();
         if round % 2 == 0 {
-            // So that the body is already being moved.
+            // So that the body is already being moved: this much of it is in the file.
             peer.write_all(&[b'a'; 10_000]).unwrap();
-            std::thread::sleep(Duration::from_millis(5));
+            while lens(server.dir.path()) != [10_000] {
+                std::thread::yield_now();
+            }
         }
         send_around_an_urgent_byte(&mut peer, &[b'b'; 1000], &[b'c'; 5000]);
         peer.shutdown(Shutdown::Write).unwrap();
