@@ -100,7 +100,7 @@ impl FolderWriter {
     }
 
     /// There was no [room](Self::room).
-    pub(crate) fn too_large(&self) -> Refusal {
+    fn too_large(&self) -> Refusal {
         Refusal::TooLarge { max: self.max }
     }
 

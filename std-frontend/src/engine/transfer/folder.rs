@@ -106,22 +106,21 @@ impl HostWriter for FolderWriter {
         let Ok(pipe) = Pipe::new() else { return None };
         let mut len = 0;
         let halt = loop {
-            let left = most.saturating_sub(len).min(PIPE as u64) as usize;
+            let left = most.saturating_sub(len);
             if left == 0 {
                 break Halt::Turn;
             }
-            let allowed = usize::try_from(self.room()).unwrap_or(usize::MAX);
+            let piece = left.min(self.room()).min(PIPE as u64) as usize;
+            if piece == 0 {
+                // Whether there is more than it may have, or the end, a read will tell.
+                break Halt::WouldBlock;
+            }
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            // One byte more than is allowed is too many; the end of the stream is not.
-            let most = left.min(allowed.max(1));
-            match rustix::pipe::splice(socket, None, &pipe.input, None, most, flags) {
+            match rustix::pipe::splice(socket, None, &pipe.input, None, piece, flags) {
                 Ok(0) => break Halt::Ended,
-                // What is left in the pipe goes with it.
-                Ok(_) if allowed == 0 => {
-                    return Some(Received { len, halt: Halt::Refused(self.too_large()) });
-                }
                 Ok(n) => match self.append_from(&pipe, n) {
                     Ok(()) => len += n as u64,
+                    // What is left in the pipe goes with it.
                     Err((appended, why)) => {
                         let len = len + appended as u64;
                         return Some(Received { len, halt: Halt::Refused(why) });

@@ -51,7 +51,8 @@ pub enum Sent<R> {
 /// What an event loop's other threads ask of a file that is written, besides what the [`Store`] does with it.
 pub trait HostWriter: Send + 'static {
     /// Moves what can be read now, up to `most` bytes, from a socket that does not block into the file, without copying them through
-    /// the program. `None`, as by default: this file cannot, and the bytes are to be read and written.
+    /// the program. `None`, as by default: this file cannot, and the bytes are to be read and written. So are those behind
+    /// [`Halt::WouldBlock`] and [`Halt::Ended`], if there are any.
     fn receive(&mut self, socket: BorrowedFd<'_>, most: u64) -> Option<Received> {
         let _ = (socket, most);
         None
