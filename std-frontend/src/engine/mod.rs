@@ -3,6 +3,7 @@
 //! `poll` is one event loop per worker. All its connections share the worker's buffers; one that waits owns none.
 
 mod connection;
+mod context;
 mod datagrams;
 mod jobs;
 mod listener;

@@ -12,7 +12,8 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::{Context, Readiness};
+use super::connection::Readiness;
+use super::context::Context;
 use super::datagrams::Served;
 use super::jobs::Jobs;
 use super::table::Connections;

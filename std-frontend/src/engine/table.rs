@@ -10,7 +10,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 use slab::Slab;
 
-use super::connection::{BUFFER, Connection, Context, Readiness};
+use super::connection::{Connection, Readiness};
+use super::context::{BUFFER, Context};
 use super::jobs::Done;
 use super::poll::Key;
 use super::transfer::HostStore;

@@ -1,38 +1,27 @@
 //! One connection of an event loop: a conversation, its socket, and what could not be read or written yet.
 
+mod ending;
 mod requests;
 
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 
-use anywire_core::conversation::{self, Conversation, Limits, Want};
+use anywire_core::conversation::{self, Conversation, Want};
 use anywire_core::instant::Instant;
 use anywire_core::request::{Answer, Stop};
 use anywire_core::session::{Reason, Session};
-use anywire_core::store::{OpenFile, OpenIn, Store, release};
+use anywire_core::store::{OpenIn, Store};
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use super::jobs::{self, Asker, Done, Jobs, Lent};
+use super::context::Context;
+use super::jobs::{self, Done};
 use super::poll::Key;
-use super::timers::Timers;
-use super::transfer::{Halt, HostReader, HostStore};
+use super::transfer::{Halt, HostStore};
 use super::{Link, LinkHost, Observer};
-use crate::clock;
 use crate::shim::reset_on_close;
 use crate::unsent::unacknowledged;
-
-/// A worker's buffers, for input and for output.
-pub(super) const BUFFER: usize = 256 << 10;
-
-/// A worker keeps so much output that peers have not taken yet; beyond that, each connection gets room for
-/// [`SHORT`] bytes only.
-const SPARE: usize = 32 << 20;
-
-/// The room of a connection when there is none to spare, unless its session needs more.
-const SHORT: usize = 4096;
 
 /// So many turns, and others are served first.
 const TURNS: usize = 8;
@@ -40,53 +29,6 @@ const TURNS: usize = 8;
 /// Whether a read that fills less than its buffer has emptied the socket, so that the next event will tell of more: so on
 /// epoll, epoll(7) says. Elsewhere a read must say that it would block.
 const SHORT_READ_IS_LAST: bool = cfg!(target_os = "linux");
-
-/// What a worker lends its connections.
-pub(super) struct Context<St: Store> {
-    pub(super) store: St,
-    pub(super) limits: Limits,
-    pub(super) jobs: Jobs<OpenIn<St>>,
-    pub(super) timers: Timers<Key>,
-    /// Connections that can go on at once, after others have had their turn.
-    pub(super) again: VecDeque<Key>,
-    pub(super) now: Instant,
-    pub(super) input: Box<[u8]>,
-    pub(super) output: Box<[u8]>,
-    /// Bytes of output that are kept for slow peers.
-    kept: usize,
-}
-
-impl<St: HostStore> Context<St> {
-    pub(super) fn new(store: St, limits: Limits, jobs: Jobs<OpenIn<St>>) -> Self {
-        Self {
-            store,
-            limits,
-            jobs,
-            timers: Timers::new(),
-            again: VecDeque::new(),
-            now: clock::now(),
-            input: vec![0; BUFFER].into(),
-            output: vec![0; BUFFER].into(),
-            kept: 0,
-        }
-    }
-
-    /// Gives back the open file of a connection that is over. Removing a large one takes the system long, so another thread does it. It
-    /// has the socket meanwhile: when the peer sees the end, the file is gone.
-    pub(super) fn release(&self, asker: Asker, file: OpenIn<St>, stream: Option<TcpStream>) {
-        let mut store = self.store.clone();
-        let lent = Lent { file: Some(file), stream };
-        self.jobs.start(asker, lent, move |lent| {
-            release(&mut store, &mut lent.file);
-            jobs::Result::Released
-        });
-    }
-
-    /// How much a connection may put in one step.
-    fn room(&self, least: usize) -> usize {
-        if self.kept + BUFFER <= SPARE { BUFFER } else { SHORT.max(least) }
-    }
-}
 
 /// What an event says of a socket.
 #[derive(Clone, Copy, Debug)]
@@ -507,73 +449,6 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     fn drop_pending(&mut self, cx: &mut Context<St>) {
         cx.kept -= self.pending.len();
         self.pending = Vec::new();
-    }
-
-    /// Reads and discards.
-    fn drain(&mut self, cx: &mut Context<St>) -> Turn {
-        self.held = Vec::new();
-        if !self.readable {
-            return Turn::Park;
-        }
-        match self.read(0, usize::MAX, cx) {
-            Ok(Some(0)) => self.conversation.peer_ended(),
-            Ok(Some(n)) => self.conversation.discarded(n as u64, &cx.limits),
-            Ok(None) => return Turn::Park,
-            Err(_) => self.conversation.reset(),
-        }
-        Turn::More
-    }
-
-    /// Lets go of everything, and says how it ended.
-    fn close(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) {
-        self.reset_if_aborted(self.stream.as_ref());
-        self.over = true;
-        cx.timers.remove(key, &mut self.timer);
-        self.drop_pending(cx);
-        let slow = match &self.file {
-            Some(OpenFile::Writing(_)) => true,
-            Some(OpenFile::Reading(file)) => file.is_slow_to_close(),
-            None => false,
-        };
-        if slow && let Some(file) = self.file.take() {
-            let asker = Asker { key, generation: self.generation };
-            return cx.release(asker, file, self.stream.take());
-        }
-        release(&mut cx.store, &mut self.file);
-        self.tell_end(observer);
-    }
-
-    /// Another thread has brought back what it had, after the connection was over. Says whether that was all.
-    pub(super) fn closed(
-        &mut self,
-        done: Done<OpenIn<St>>,
-        cx: &Context<St>,
-        observer: &dyn Observer,
-    ) -> bool {
-        let Lent { file, stream } = done.lent;
-        self.reset_if_aborted(stream.as_ref());
-        if let Some(file) = file {
-            cx.release(done.asker, file, stream);
-            return false;
-        }
-        drop(stream);
-        self.tell_end(observer);
-        true
-    }
-
-    fn reset_if_aborted(&self, stream: Option<&TcpStream>) {
-        if let (Want::Abort(_), Some(stream)) = (self.conversation.want(), stream) {
-            reset_on_close(SockRef::from(stream), true);
-        }
-    }
-
-    /// Tells how it ended, once.
-    fn tell_end(&mut self, observer: &dyn Observer) {
-        if let Some(ended) = self.conversation.ended()
-            && !std::mem::replace(&mut self.told, true)
-        {
-            observer.observe(&self.link, ended);
-        }
     }
 }
 

@@ -9,7 +9,8 @@ use anywire_core::request::{Answer, Refusal, Request, Stop};
 use anywire_core::session::{Breach, Reason, Session};
 use anywire_core::store::{OpenFile, OpenIn, Store, carry_out};
 
-use super::{Connection, Context, Turn};
+use super::{Connection, Turn};
+use crate::engine::context::Context;
 use crate::engine::jobs::{self, Asker, Lent};
 use crate::engine::poll::Key;
 use crate::engine::transfer::{HostReader, HostStore, Sent, receive};

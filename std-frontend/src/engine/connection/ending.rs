@@ -1,0 +1,84 @@
+//! How a connection ends: what the peer still sends is read, the file is given back, and only then is the socket closed.
+
+use anywire_core::conversation::Want;
+use anywire_core::session::Session;
+use anywire_core::store::{OpenFile, OpenIn, release};
+use mio::net::TcpStream;
+use socket2::SockRef;
+
+use super::{Connection, Turn};
+use crate::engine::Observer;
+use crate::engine::context::Context;
+use crate::engine::jobs::{Asker, Done, Lent};
+use crate::engine::poll::Key;
+use crate::engine::transfer::{HostReader, HostStore};
+use crate::shim::reset_on_close;
+
+impl<S: Session, St: HostStore> Connection<S, St> {
+    /// Reads and discards.
+    pub(super) fn drain(&mut self, cx: &mut Context<St>) -> Turn {
+        self.held = Vec::new();
+        if !self.readable {
+            return Turn::Park;
+        }
+        match self.read(0, usize::MAX, cx) {
+            Ok(Some(0)) => self.conversation.peer_ended(),
+            Ok(Some(n)) => self.conversation.discarded(n as u64, &cx.limits),
+            Ok(None) => return Turn::Park,
+            Err(_) => self.conversation.reset(),
+        }
+        Turn::More
+    }
+
+    /// Lets go of everything, and says how it ended.
+    pub(super) fn close(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) {
+        self.reset_if_aborted(self.stream.as_ref());
+        self.over = true;
+        cx.timers.remove(key, &mut self.timer);
+        self.drop_pending(cx);
+        let slow = match &self.file {
+            Some(OpenFile::Writing(_)) => true,
+            Some(OpenFile::Reading(file)) => file.is_slow_to_close(),
+            None => false,
+        };
+        if slow && let Some(file) = self.file.take() {
+            let asker = Asker { key, generation: self.generation };
+            return cx.release(asker, file, self.stream.take());
+        }
+        release(&mut cx.store, &mut self.file);
+        self.tell_end(observer);
+    }
+
+    /// Another thread has brought back what it had, after the connection was over. Says whether that was all.
+    pub(in crate::engine) fn closed(
+        &mut self,
+        done: Done<OpenIn<St>>,
+        cx: &Context<St>,
+        observer: &dyn Observer,
+    ) -> bool {
+        let Lent { file, stream } = done.lent;
+        self.reset_if_aborted(stream.as_ref());
+        if let Some(file) = file {
+            cx.release(done.asker, file, stream);
+            return false;
+        }
+        drop(stream);
+        self.tell_end(observer);
+        true
+    }
+
+    fn reset_if_aborted(&self, stream: Option<&TcpStream>) {
+        if let (Want::Abort(_), Some(stream)) = (self.conversation.want(), stream) {
+            reset_on_close(SockRef::from(stream), true);
+        }
+    }
+
+    /// Tells how it ended, once.
+    fn tell_end(&mut self, observer: &dyn Observer) {
+        if let Some(ended) = self.conversation.ended()
+            && !std::mem::replace(&mut self.told, true)
+        {
+            observer.observe(&self.link, ended);
+        }
+    }
+}
