@@ -3,6 +3,7 @@
 use std::process::{Child, Command};
 
 use crate::programs::program;
+use crate::skip::skip;
 
 /// `anywire`, with strace's `injection` (`setsockopt:signal=KILL:when=3`) in effect: the process is the server itself, strace is
 /// beside it. `None`: there is no strace, or it may not trace, which was told.
@@ -14,7 +15,7 @@ pub fn anywire(injection: &str) -> Option<Command> {
     // What is tried does nothing of the kind.
     let mut tried = Command::new("strace");
     if !tried.args(["-o", "/dev/null", "true"]).output().is_ok_and(|tried| tried.status.success()) {
-        eprintln!("SKIPPED: strace is missing, or may not trace");
+        skip("strace is missing, or may not trace", "strace");
         return None;
     }
     strace.arg(program("anywire").get_program());

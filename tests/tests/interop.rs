@@ -3,13 +3,7 @@
 use std::process::{Command, Output};
 
 use anywire_tests::programs::{Served, directory, interop, program};
-
-/// Says why a test is skipped, unless it must not be.
-fn skip(why: &str, required: &str) {
-    let must = std::env::var("ANYWIRE_REQUIRE").is_ok_and(|what| what.contains(required));
-    assert!(!must, "{why}");
-    eprintln!("SKIPPED: {why}");
-}
+use anywire_tests::skip::skip;
 
 fn python_is_missing() -> bool {
     let missing = Command::new("python3").arg("--version").output().is_err();

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Stdio;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::harness::{
@@ -179,6 +180,9 @@ fn each(port: &str) -> [(&'static [&'static str], String); 5] {
     ]
 }
 
+/// Streams on which nothing more is said, and which do not end.
+static SILENT: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
+
 #[test]
 fn whoever_is_not_there_says_nothing_or_resets_is_exit_status_1() {
     let port = nobody();
@@ -197,9 +201,9 @@ fn whoever_is_not_there_says_nothing_or_resets_is_exit_status_1() {
         })
     };
     let (port, silent) = serve(|stream| {
-        // It has its end before ours, or never: this one has ours when the client has given up.
+        // Whether the client has ended or given up: it must not see our end.
         drop((&stream).read_to_end(&mut Vec::new()));
-        std::thread::sleep(Duration::from_millis(400));
+        SILENT.lock().unwrap().push(stream);
     });
     for (args, stdout) in each(&port) {
         let args = [args, &["--timeout", "0.2"]].concat();
@@ -243,6 +247,13 @@ fn lines_that_nobody_sees_answered_are_not_sent() {
     drop(stdin);
 }
 
+/// Whether a process has a socket open.
+fn has_socket(pid: u32) -> bool {
+    let links = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let mut links = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+    links.any(|link| link.to_string_lossy().starts_with("socket:"))
+}
+
 #[test]
 fn a_signal_ends_whoever_waits_and_leaves_nothing() {
     let here = tempfile::tempdir().unwrap();
@@ -255,8 +266,11 @@ fn a_signal_ends_whoever_waits_and_leaves_nothing() {
     ] {
         let mut command = anywire(&[&["client"], args].concat());
         let mut child = command.current_dir(here.path()).stdin(Stdio::piped()).spawn().unwrap();
-        // By then it waits for its input.
-        std::thread::sleep(Duration::from_millis(200));
+        // It has connected: next it waits for its input.
+        while !has_socket(child.id()) {
+            assert!(child.try_wait().unwrap().is_none(), "{args:?} ended by itself");
+            std::thread::yield_now();
+        }
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         // Its input is open until it has ended.
