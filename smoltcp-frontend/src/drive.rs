@@ -54,8 +54,8 @@ pub(crate) struct Means<'m, T: Store> {
     pub(crate) observer: &'m mut dyn Observer,
     pub(crate) limits: &'m Limits,
     pub(crate) now: Instant,
-    /// Whether a deadline that has passed counts.
-    pub(crate) dry: bool,
+    /// Up to when a deadline that has passed counts.
+    pub(crate) dry_at: Option<Instant>,
 }
 
 /// A session may go on so often before others have their turn: more than any honest one needs between two looks at the network.
@@ -122,11 +122,15 @@ impl<S: Session> Open<S> {
             if !went_on {
                 // All that has arrived is read: only now may a deadline that has passed count.
                 let due = self.due(socket, means.limits);
-                if !means.dry || due.is_none_or(|due| due > means.now) {
-                    self.sending = socket.send_queue();
-                    return Course::Waiting(due);
+                match means.dry_at {
+                    Some(dry_at) if due.is_some_and(|due| due <= dry_at) => {
+                        self.expire(socket, means.limits, dry_at);
+                    }
+                    _ => {
+                        self.sending = socket.send_queue();
+                        return Course::Waiting(due);
+                    }
                 }
-                self.expire(socket, means);
             }
         }
         self.sending = socket.send_queue();
@@ -328,11 +332,11 @@ impl<S: Session> Open<S> {
         }
     }
 
-    fn expire<T: Store>(&mut self, socket: &Socket<'_>, means: &Means<'_, T>) {
+    fn expire(&mut self, socket: &Socket<'_>, limits: &Limits, dry_at: Instant) {
         if self.owes(socket) {
-            self.conversation.expire(means.now, means.limits, true);
+            self.conversation.expire(dry_at, limits, true);
         }
-        self.conversation.expire(means.now, means.limits, false);
+        self.conversation.expire(dry_at, limits, false);
     }
 
     /// Whether replies are not out yet. Bodies are not replies: of theirs the session is told.

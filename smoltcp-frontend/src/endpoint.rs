@@ -89,8 +89,9 @@ pub struct Kit<'k, 'a, T: Store> {
     pub interface: &'k Interface,
     /// The longest IP packet that the device carries, in bytes.
     pub ip_mtu: usize,
-    /// The time.
+    /// The time, after all that is in the sockets has arrived.
     pub now: Instant,
-    /// Whether all that has arrived has been taken from the device: only then does a deadline that has passed count.
-    pub dry: bool,
+    /// All that had arrived by this moment has been taken from the device: a deadline up to then has passed in silence. `None`: there is
+    /// more to take, and no deadline has passed yet.
+    pub dry_at: Option<Instant>,
 }

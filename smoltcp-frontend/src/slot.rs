@@ -156,7 +156,7 @@ impl<S, R, W> Slot<S, OpenFile<R, W>> {
         let Some(handle) = self.handle else { return tally };
         let socket = kit.sockets.get_mut::<Socket<'_>>(handle);
         let before = Seen::new(socket);
-        let due = kit.dry && self.due.is_some_and(|due| due <= kit.now);
+        let due = self.due.is_some_and(|due| Some(due) <= kit.dry_at);
         if self.seen == Some(before) && !due {
             return tally;
         }
@@ -169,7 +169,7 @@ impl<S, R, W> Slot<S, OpenFile<R, W>> {
             observer: &mut *kit.observer,
             limits: &common.settings.limits,
             now: kit.now,
-            dry: kit.dry,
+            dry_at: kit.dry_at,
         };
         // From Free to Free there are fewer turns than this.
         for _ in 0..8 {
@@ -305,7 +305,7 @@ fn turn<V: StreamService, T: Store>(
             if socket.state() != State::Closed {
                 *visits = visits.saturating_add(1);
                 // Once more when the last ACK has left.
-                return (None, (*visits == 1).then_some(now));
+                return (None, (*visits == 1).then_some(Instant::ZERO));
             }
             Stage::Free
         }

@@ -88,10 +88,11 @@ impl<'a> Stack<'a> {
 
     /// Takes what has come, steps what that has touched, and sends what there is to send.
     ///
+    /// `clock` tells the time, more than once: a silence begins when its last byte is here, and that is after this call has begun.
     /// `endpoints` are always the same: those made for this stack. A list of `&mut dyn Endpoint<T>` or of boxes of them.
     pub fn poll<'e, D, P, T>(
         &mut self,
-        now: Instant,
+        clock: impl Fn() -> Instant,
         device: &mut D,
         endpoints: &mut [P],
         store: &mut T,
@@ -101,19 +102,22 @@ impl<'a> Stack<'a> {
         P: DerefMut<Target = dyn Endpoint<T> + 'e>,
         T: Store + 'e,
     {
+        let now = clock();
         self.interface.poll_maintenance(to_smoltcp(now));
         self.backlog.expire(now);
         self.ip_mtu = device.capabilities().ip_mtu();
         for round in 1..=ROUNDS {
-            let taken = self.ingress(now, device, endpoints);
+            let before = clock();
+            let taken = self.ingress(before, device, endpoints);
+            let now = clock();
             // What has arrived beats a deadline that has passed, but a flood does not hold deadlines up for ever.
-            let dry = taken < BURST || round == ROUNDS;
+            let dry_at = (taken < BURST || round == ROUNDS).then_some(before);
             let mut busy = taken > 0;
-            busy |= self.step(now, dry, endpoints, store, observer);
+            busy |= self.step(now, dry_at, endpoints, store, observer);
             busy |= self.replay(now, device, endpoints);
             self.egress(now, device);
             // A reset that has left frees its socket.
-            busy |= self.step(now, dry, endpoints, store, observer);
+            busy |= self.step(now, dry_at, endpoints, store, observer);
             self.more = busy;
             if !busy {
                 break;
@@ -271,7 +275,7 @@ impl<'a> Stack<'a> {
     fn step<'e, P, T>(
         &mut self,
         now: Instant,
-        dry: bool,
+        dry_at: Option<Instant>,
         endpoints: &mut [P],
         store: &mut T,
         observer: &mut dyn Observer,
@@ -290,7 +294,7 @@ impl<'a> Stack<'a> {
             interface: self.interface,
             ip_mtu: self.ip_mtu,
             now,
-            dry,
+            dry_at,
         };
         endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped)
     }

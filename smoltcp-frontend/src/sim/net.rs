@@ -58,7 +58,7 @@ where
     P: DerefMut<Target = dyn Endpoint<T> + 'e>,
 {
     fn poll<D: Device>(&mut self, now: Instant, device: &mut D) {
-        self.stack.poll(now, device, self.endpoints, &mut self.store, &mut self.observer);
+        self.stack.poll(|| now, device, self.endpoints, &mut self.store, &mut self.observer);
     }
 
     fn poll_at(&mut self, now: Instant) -> Option<Instant> {

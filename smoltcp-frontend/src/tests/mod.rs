@@ -6,6 +6,7 @@ mod backpressure;
 mod conversations;
 mod pools;
 mod resets;
+mod silences;
 mod waiting;
 
 use core::net::SocketAddr;

@@ -181,7 +181,7 @@ impl ClientStack {
         let sleeps = also.is_some() || due.is_none_or(|due| due > now);
         let ready = sleeps && wait(self.device.as_fd(), also, due)?;
         let nothing: &mut [&mut dyn Endpoint<NoStore>] = &mut [];
-        self.stack.poll(clock::now(), &mut self.device, nothing, &mut NoStore, &mut ());
+        self.stack.poll(clock::now, &mut self.device, nothing, &mut NoStore, &mut ());
         self.device.check()?;
         Ok(ready)
     }

@@ -319,7 +319,7 @@ impl<'r, T: Store + 'r> Running<'r, T> {
 
     fn poll(&mut self) -> Result<()> {
         let Self { stack, endpoints, device, store, told, .. } = self;
-        stack.poll(clock::now(), device, endpoints, store, told);
+        stack.poll(clock::now, device, endpoints, store, told);
         Ok(self.device.check()?)
     }
 }

@@ -4,6 +4,7 @@ mod failures;
 mod hooked;
 mod life;
 mod sessions;
+mod silences;
 mod stopping;
 mod stores;
 mod uploads;

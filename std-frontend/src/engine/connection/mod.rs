@@ -20,6 +20,7 @@ use super::jobs::{self, Done};
 use super::poll::Key;
 use super::transfer::{Halt, HostStore};
 use super::{Link, LinkHost, Observer};
+use crate::clock;
 use crate::shim::reset_on_close;
 use crate::unsent::unacknowledged;
 
@@ -337,6 +338,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             Ok(Some(n)) => {
                 self.due = false;
                 self.ended = n == 0;
+                // A silence begins when its last byte is here: that may be after the loop has woken up.
+                cx.now = clock::now();
                 self.step(held + n, None, cx, observer);
                 Turn::More
             }

@@ -163,7 +163,7 @@ impl Pump<'static> for Board<'_> {
 
     fn pump(&mut self, _: Option<Instant>) {
         let now = self.now();
-        self.stack.poll(now, self.device, &mut self.served, self.files, &mut ());
+        self.stack.poll(|| now, self.device, &mut self.served, self.files, &mut ());
         black_box(self.stack.poll_at(now, &self.served));
     }
 }
