@@ -14,8 +14,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 static MATRIX: Matrix = Matrix::new();
 
+/// So many trials run at once unless `--test-threads` says otherwise.
+const THREADS: usize = 8;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most trials wait: for a silence, a limit, a peer.
+    arguments.test_threads.get_or_insert(THREADS);
     enter_tap_shell();
     let transports: Vec<_> = transports::all().into_iter().filter(chosen).collect();
     let mut trials = Vec::new();

@@ -1,14 +1,15 @@
 //! The TAP device: our stack on one end, Linux's own TCP on the other, both ways.
 //!
-//! The test program runs itself inside `cargo xtask tap shell`, so that there is a `tap0` and nothing of this machine is touched. There
-//! is one device, so there is one trial at a time on it.
+//! The test program runs itself inside `cargo xtask tap shell`, so that there may be devices and nothing of this machine is touched. Each
+//! trial has one for itself, in a network of its own.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::ensure;
 use anywire_core::blocking::{Interest, Wire};
 use anywire_core::event::End;
 use anywire_core::service::StreamService;
@@ -18,12 +19,14 @@ use anywire_tap::server::{Options, Server, Stopper};
 use anywire_tap::station::Station;
 use anywire_tap::wire::TapWire;
 use embedded_io::{Read, Write};
+use smoltcp::wire::IpCidr;
 
 use super::linux::{self, FromLinux, Server as _};
 use super::std_poll::{Ends, Running};
 use super::store::{Files, SharedStore};
 use super::{Frontend, Transport, WithService, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
+use crate::programs::program;
 
 /// Our stack serves, Linux connects.
 pub(super) const SERVER: Transport = Transport {
@@ -31,8 +34,8 @@ pub(super) const SERVER: Transport = Transport {
     frontend: Frontend::Smoltcp,
     missing,
     with: |setup, peer| {
-        let device = device();
-        let server = StackServer::start(setup)?;
+        let device = Device::borrow()?;
+        let server = StackServer::start(setup, device.station())?;
         peer(&mut FromLinux::new(server));
         drop(device);
         Ok(())
@@ -45,9 +48,9 @@ pub(super) const CLIENT: Transport = Transport {
     frontend: Frontend::Smoltcp,
     missing,
     with: |setup, peer| {
-        let device = device();
-        let server = Running::start(setup, "192.168.69.100:0".parse()?)?;
-        let client = Client::open(Station::default())?;
+        let device = Device::borrow()?;
+        let server = Running::start(setup, SocketAddr::new(device.linux().into(), 0))?;
+        let client = Client::open(device.station())?;
         peer(&mut TapClient { server, client, streams: Vec::new() });
         drop(device);
         Ok(())
@@ -65,10 +68,58 @@ fn missing() -> Option<String> {
     }
 }
 
-/// The device, for one trial.
-fn device() -> MutexGuard<'static, ()> {
-    static DEVICE: Mutex<()> = Mutex::new(());
-    DEVICE.lock().unwrap_or_else(PoisonError::into_inner)
+/// A device, for one trial: the number behind its name.
+struct Device(u8);
+
+/// How many devices there are, and which of them nobody uses.
+static DEVICES: Mutex<(u8, Vec<u8>)> = Mutex::new((0, Vec::new()));
+
+impl Device {
+    /// Any that is free, or a new one.
+    fn borrow() -> anyhow::Result<Self> {
+        let mut devices = DEVICES.lock().unwrap_or_else(PoisonError::into_inner);
+        let (made, free) = &mut *devices;
+        if let Some(number) = free.pop() {
+            return Ok(Self(number));
+        }
+        let device = Self(*made);
+        *made += 1;
+        // The shell has made the first.
+        if device.0 > 0 {
+            let mut up = program("xtask");
+            up.args(["tap", "up", "--name", &device.name()]);
+            up.args(["--address", &format!("{}/24", device.linux())]);
+            let up = up.output()?;
+            let problem = String::from_utf8_lossy(&up.stderr);
+            ensure!(up.status.success(), "{} cannot be made: {problem}", device.name());
+        }
+        Ok(device)
+    }
+
+    fn name(&self) -> String {
+        format!("tap{}", self.0)
+    }
+
+    /// The address of Linux's end.
+    fn linux(&self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, 69 + self.0, 100)
+    }
+
+    /// Our stack on the other.
+    fn station(&self) -> Station {
+        let address = Ipv4Addr::new(192, 168, 69 + self.0, 1);
+        Station {
+            tap: self.name(),
+            addresses: vec![IpCidr::new(address.into(), 24)],
+            ..Station::default()
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        DEVICES.lock().unwrap_or_else(PoisonError::into_inner).1.push(self.0);
+    }
 }
 
 struct StackServer {
@@ -81,18 +132,18 @@ struct StackServer {
 
 struct Bind<'a> {
     server: &'a mut Server<SharedStore>,
+    addr: SocketAddr,
     bound: Option<std::io::Result<SocketAddr>>,
 }
 
 impl WithService for Bind<'_> {
     fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
-        let addr = SocketAddr::new(Station::default().own_ip(), 0);
-        self.bound = Some(self.server.bind_stream(service, addr));
+        self.bound = Some(self.server.bind_stream(service, self.addr));
     }
 }
 
 impl StackServer {
-    fn start(setup: Setup) -> anyhow::Result<Self> {
+    fn start(setup: Setup, station: Station) -> anyhow::Result<Self> {
         let options = Options {
             limits: setup.limits,
             grace: Duration::from_millis(100),
@@ -101,8 +152,9 @@ impl StackServer {
         let (sender, ends) = channel();
         let observer = Arc::new(Ends(Mutex::new(sender)));
         let store = SharedStore::new(setup.log);
-        let mut server = Server::new(Station::default(), options, store.clone(), observer)?;
-        let mut bind = Bind { server: &mut server, bound: None };
+        let addr = SocketAddr::new(station.own_ip(), 0);
+        let mut server = Server::new(station, options, store.clone(), observer)?;
+        let mut bind = Bind { server: &mut server, addr, bound: None };
         with_service(setup, &mut bind);
         let addr = bind.bound.ok_or_else(|| anyhow::anyhow!("no service {}", setup.service))??;
         let stopper = server.stopper();

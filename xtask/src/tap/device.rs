@@ -1,7 +1,7 @@
 //! The device itself: made, addressed, and removed by iproute2's `ip`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use xshell::{Shell, cmd};
@@ -12,13 +12,14 @@ pub(crate) struct Tap {
     /// The device
     #[arg(long, default_value = "tap0")]
     pub(super) name: String,
-    /// The IPv4 address of Linux's end, and the network's prefix
-    #[arg(long, default_value = "192.168.69.100/24")]
-    pub(super) address: String,
+    /// An address of Linux's end, and the network's prefix; several may be given
+    #[arg(
+        long = "address",
+        value_name = "ADDR/PREFIX",
+        default_values = ["192.168.69.100/24", "fdaa::100/64"]
+    )]
+    pub(super) addresses: Vec<String>,
 }
-
-/// The IPv6 address of Linux's end.
-const ADDRESS_V6: &str = "fdaa::100/64";
 
 /// Settings that keep the wire quiet until somebody talks: no router solicitations, no link-local address. Not every
 /// kernel has each, and the device works without them.
@@ -28,40 +29,53 @@ const QUIET: [(&str, &str); 4] =
 impl Tap {
     /// Makes the device, for `user` or for whoever makes it, and addresses it.
     pub(super) fn make(&self, sh: &Shell, user: Option<&str>) -> Result<()> {
-        let Self { name, address } = self;
+        let name = &self.name;
         let user = user.map(|user| ["user", user]);
         let user = user.iter().flatten();
         cmd!(sh, "ip tuntap add dev {name} mode tap {user...}")
             .quiet()
             .run()
             .context("`ip` (of iproute2) cannot make a TAP device")?;
-        cmd!(sh, "ip address add {address} dev {name}").quiet().run()?;
-        self.add_v6(sh)?;
+        self.quieten();
+        for address in &self.addresses {
+            self.add(sh, address)?;
+        }
         cmd!(sh, "ip link set {name} up").quiet().run()?;
         Ok(())
     }
 
-    fn add_v6(&self, sh: &Shell) -> Result<()> {
-        let name = &self.name;
-        let settings = Path::new("/proc/sys/net/ipv6/conf").join(name);
-        if !settings.is_dir() {
-            eprintln!("this kernel has no IPv6: {name} has an IPv4 address only");
-            return Ok(());
-        }
+    /// Where the kernel keeps its IPv6 settings for the device, if it has any.
+    fn ipv6(&self) -> PathBuf {
+        Path::new("/proc/sys/net/ipv6/conf").join(&self.name)
+    }
+
+    fn quieten(&self) {
+        let settings = self.ipv6();
         let _ = fs::write(settings.join("disable_ipv6"), "0");
         for (setting, value) in QUIET {
             let _ = fs::write(settings.join(setting), value);
         }
+    }
+
+    fn add(&self, sh: &Shell, address: &str) -> Result<()> {
+        let name = &self.name;
+        let add = cmd!(sh, "ip address add {address} dev {name}").quiet();
+        if !address.contains(':') {
+            return Ok(add.run()?);
+        }
+        if !self.ipv6().is_dir() {
+            eprintln!("this kernel has no IPv6: {name} does without {address}");
+            return Ok(());
+        }
         // Without duplicate address detection, which would keep the address unusable for a second.
-        cmd!(sh, "ip address add {ADDRESS_V6} dev {name} nodad").quiet().run()?;
-        Ok(())
+        Ok(add.arg("nodad").run()?)
     }
 }
 
 /// `cargo xtask tap up`
 pub(super) fn up(tap: &Tap, user: Option<String>) -> Result<()> {
     let sh = Shell::new()?;
-    let Tap { name, address } = tap;
+    let name = &tap.name;
     if exists(&sh, name) {
         bail!("{name} is there already. To remove it: {}", as_root("down", name)?);
     }
@@ -73,7 +87,7 @@ pub(super) fn up(tap: &Tap, user: Option<String>) -> Result<()> {
         }
         bail!("{error:#}. If this is not root: {}", as_root("up", name)?);
     }
-    println!("{name} is up: Linux has {address} and {ADDRESS_V6}");
+    println!("{name} is up: Linux has {}", tap.addresses.join(" and "));
     Ok(())
 }
 

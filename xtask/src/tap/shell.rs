@@ -33,8 +33,9 @@ pub(super) fn enter(tap: &Tap, command: &[OsString]) -> Result<()> {
     let program = env::current_exe()?;
     let mut unshare = Command::new("unshare");
     unshare.arg(namespace).arg("--").arg(program);
-    unshare.args(["tap", "inside", "--name", &tap.name, "--address", &tap.address, "--"]);
-    unshare.args(command);
+    unshare.args(["tap", "inside", "--name", &tap.name]);
+    unshare.args(tap.addresses.iter().flat_map(|address| ["--address", address]));
+    unshare.arg("--").args(command);
     become_program(unshare)
 }
 
@@ -73,7 +74,8 @@ pub(super) fn inside(tap: &Tap, command: &[OsString]) -> Result<()> {
             if std::io::stdin().is_terminal() {
                 eprintln!(
                     "A network of its own, with {} ({}). Try `anywire-tap serve hello &`; stop what you started before you `exit`.",
-                    tap.name, tap.address
+                    tap.name,
+                    tap.addresses.join(" and ")
                 );
             }
             Command::new(env::var_os("SHELL").unwrap_or_else(|| "sh".into()))
