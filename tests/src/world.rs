@@ -186,6 +186,47 @@ impl<'n> World<'n> {
         }
     }
 
+    /// Sends `line(0)`, `line(1)` and so on, and twice reads nothing until the server takes no more for a while, with a line half sent as
+    /// like as not; then ends, and receives to the end. Returns how many lines that were, too.
+    pub fn pause_reading(
+        &mut self,
+        stream: Handle,
+        line: impl Fn(usize) -> Vec<u8>,
+    ) -> (usize, (Vec<u8>, Close)) {
+        let (mut pauses, mut lines, mut left) = (0, 0, Vec::new());
+        while pauses < 2 || !left.is_empty() {
+            if left.is_empty() {
+                left = line(lines);
+                lines += 1;
+            }
+            match self.network.send(stream, &left) {
+                Ok(0) if self.network.wait(stream, Awaited::Write, Duration::from_millis(300)) => {}
+                Ok(0) => {
+                    pauses += 1;
+                    // What is read makes room for what is sent, and nobody falls silent meanwhile.
+                    let mut buf = [0; 16 << 10];
+                    while self.network.send(stream, &left[..1]) == Ok(0) {
+                        match self.network.receive(stream, &mut buf) {
+                            Ok(Received::Bytes(n)) => {
+                                self.inbox(stream).extend_from_slice(&buf[..n])
+                            }
+                            Ok(Received::Nothing) => {
+                                let moved = self.network.wait(stream, Awaited::Both, PATIENCE);
+                                assert!(moved, "the server takes no more, and sends nothing");
+                            }
+                            end => panic!("{end:?} instead of answers"),
+                        }
+                    }
+                    left.remove(0);
+                }
+                Ok(n) => drop(left.drain(..n)),
+                Err(Reset) => panic!("the stream was reset"),
+            }
+        }
+        self.network.shutdown(stream);
+        (lines, self.receive_all(stream))
+    }
+
     /// A peer that sends `piece` for ever and never reads: it is read from until the buffers are full, and no further; and in the end it is
     /// aborted.
     pub fn never_read(&mut self, stream: Handle, piece: &[u8]) {

@@ -34,6 +34,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     }),
     scenario(GREET, "one silence, one message", silences),
     scenario(GREET, "a pause that is no silence", short_pauses),
+    scenario(GREET, "options keep a message open", trickle),
+    scenario(GREET, "a peer that reads with pauses", reads_with_pauses),
     scenario(GREET, "three at once", three_at_once),
     scenario(GREET, "many at once", many_at_once),
     scenario(GREET, "abort before the reply", abort),
@@ -152,6 +154,34 @@ fn short_pauses(world: &mut World<'_>) {
         }
         let got = world.exchange(stream, b"\n");
         outcome(world, got, &[b"it goes on and on"]).into()
+    });
+}
+
+/// Whoever negotiates is not silent.
+fn trickle(world: &mut World<'_>) {
+    world.try_times(|world| {
+        let stream = world.open();
+        world.send(stream, b"a");
+        for _ in 0..6 {
+            world.pause(stream, Duration::from_millis(80));
+            world.send(stream, b"\xff\xf1");
+        }
+        let got = world.exchange(stream, b"b\r\n");
+        outcome(world, got, &[b"ab"]).into()
+    });
+}
+
+/// While answers keep the server from reading, nobody is silent: no line falls apart.
+fn reads_with_pauses(world: &mut World<'_>) {
+    world.try_times(|world| {
+        let stream = world.open();
+        let line = |number: usize| format!("{number:499}").into_bytes();
+        let send = |number: usize| [OPTIONS, &line(number), b"\r\n"].concat();
+        let (lines, got) = world.pause_reading(stream, send);
+        let expected: Vec<_> = (0..lines).map(line).collect();
+        let expected = replies(&expected.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let same = (got.0 == expected, got.1, world.ended());
+        (same, (true, Close::Fin, End::Finished))
     });
 }
 

@@ -29,6 +29,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(MESSAGE, "LF after CR and a silence", late_newline),
     scenario(MESSAGE, "4095, 4096, 4097, 10,000 bytes", too_long),
     scenario(MESSAGE, "too long, and then a silence", too_long_then_silence),
+    scenario(MESSAGE, "a peer that reads with pauses", reads_with_pauses),
     scenario(MESSAGE, "many at once", many_at_once),
     scenario(MESSAGE, "abort before the reply", abort),
     scenario(MESSAGE, "another prefix", prefix).with(OTHERWISE),
@@ -107,6 +108,19 @@ fn short_pauses(world: &mut World<'_>) {
         }
         let got = world.exchange(stream, b"\n");
         outcome(world, got, &[b"it goes on and on and on".into()]).into()
+    });
+}
+
+/// While answers keep the server from reading, nobody is silent: no line falls apart.
+fn reads_with_pauses(world: &mut World<'_>) {
+    world.try_times(|world| {
+        let stream = world.open();
+        let line = |number: usize| format!("{number:997}").into_bytes();
+        let send = |number: usize| [line(number), b"\n".into()].concat();
+        let (lines, got) = world.pause_reading(stream, send);
+        let expected: Vec<u8> = (0..lines).flat_map(|number| reply(&line(number))).collect();
+        let same = (got.0 == expected, got.1, world.ended());
+        (same, (true, Close::Fin, End::Finished))
     });
 }
 
