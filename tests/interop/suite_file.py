@@ -6,7 +6,7 @@ import tempfile
 import time
 
 from target import BIG, SIZES, SMALL, checks, content, serves_file
-from wire import cuts, exchange, expect, payload, read_to_end, reset, same, show
+from wire import cuts, exchange, expect, payload, read_to_end, reset, same, show, steady
 
 BIG_SPARSE = 100_000_000
 
@@ -57,16 +57,7 @@ for what, name in GOOD_NAMES.items():
 
 @checks("file-name-slow-but-steady")
 def file_slow_name(c):
-    for _ in range(5):
-        longest, last = 0.0, time.monotonic()
-        with c.file() as s:
-            for byte in cuts(SMALL.encode() + b"\n", "bytes"):
-                time.sleep(0.03)
-                s.sendall(byte)
-                longest, last = max(longest, time.monotonic() - last), time.monotonic()
-            got, end = read_to_end(s)
-        if longest < 0.08 or end == "FIN":  # else this machine made a silence that we did not mean
-            break
+    got, end = steady(c.file, cuts(SMALL.encode() + b"\n", "bytes"), 0.1, 0.03)
     expect(end == "FIN", f"{end} after {len(got)} bytes")
     same(got, content(SMALL), SMALL)
 

@@ -161,15 +161,20 @@ def steady(dial, pieces, quiet, pause=0.0):
     silence of half of `quiet` came between two of them, which we did not mean."""
     for _ in range(8):
         with dial() as s:
-            last, longest = time.monotonic(), 0.0
-            for piece in pieces:
-                time.sleep(pause)
-                s.sendall(piece)
-                longest, last = max(longest, time.monotonic() - last), time.monotonic()
-            s.shutdown(socket.SHUT_WR)
-            longest = max(longest, time.monotonic() - last)
-            got, end = read_to_end(s)
-        if longest < quiet / 2:
+            sent = [time.monotonic()]
+            try:
+                for piece in pieces:
+                    time.sleep(pause)
+                    s.sendall(piece)
+                    sent.append(time.monotonic())
+                s.shutdown(socket.SHUT_WR)
+                got, end = None, None
+            except OSError:  # a reset, before all was sent
+                got, end = b"", "RST"
+            sent.append(time.monotonic())
+            if end is None:
+                got, end = read_to_end(s)
+        if max(b - a for a, b in zip(sent, sent[1:])) < quiet / 2:
             break
     return got, end
 
