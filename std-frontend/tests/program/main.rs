@@ -1,6 +1,7 @@
 //! The program, run as a user runs it: exact output, exit statuses, signals.
 
 mod client;
+mod conflicts;
 mod connect;
 mod dialogues;
 mod fixed;
