@@ -4,6 +4,7 @@
 
 mod catalog;
 mod client;
+mod completions;
 mod conflicts;
 mod connect;
 mod endpoint;
@@ -60,6 +61,9 @@ fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
         Some(Command::Connect(connect)) => {
             let _log = log::start(logging.level(Level::Warnings));
             connect::run::<N>(network, connect)
+        }
+        Some(Command::Completions { shell }) => {
+            completions::run(self::command::<N>(&catalog::services()), shell)
         }
         Some(Command::List) | None => list::run(),
     }

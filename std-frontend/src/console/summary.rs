@@ -149,3 +149,70 @@ impl fmt::Display for Summary {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anywire_core::request::{Refusal, Stop};
+
+    use super::*;
+    use crate::engine::Protocol;
+
+    fn shown(summary: &Summary) -> Vec<String> {
+        summary.to_string().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_happened_has_a_column_and_who_had_visitors_a_row() {
+        let summary = Summary::new(["echo", "hello", "file"]);
+        let [told] = &shown(&summary)[..] else { panic!() };
+        assert!(told.starts_with("served for ") && told.ends_with("; nobody came"), "{told}");
+
+        let addr = "127.0.0.1:1".parse().unwrap();
+        let (protocol, since) = (Protocol::Tcp, Instant::ZERO);
+        let tell = |service, event| {
+            summary.observe(&Link { service, protocol, local: addr, peer: addr, since }, event);
+        };
+        let ended = |end, received, sent| Event::Ended { end, received, sent };
+        tell("echo", ended(End::Finished, 100_000_000_000, 1));
+        tell("echo", Event::Answered { received: 2, sent: 2 });
+        tell("echo", Event::Data { bytes: b"is counted when it is over" });
+        tell("file", Event::Stored { len: 9 });
+        tell("file", ended(End::Aborted(Reason::Refused(Refusal::NotFound)), 3, 0));
+        let cut = Reason::Cut { moved: 1, stop: Stop::Reset };
+        tell("file", ended(End::Aborted(cut), 5, 1));
+        let [told, table @ ..] = &shown(&summary)[..] else { panic!() };
+        assert!(told.ends_with(": 3 conversations, 1 datagram"), "{told}");
+        assert_eq!(
+            table,
+            [
+                "service  conversations  finished  refused  aborted  datagrams      bytes in  bytes out  files stored",
+                "echo                 1         1        0        0          1  100000000002          3             0",
+                "file                 2         0        1        1          0             8          1             1",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_end_is_counted_once() {
+        let addr = "127.0.0.1:1".parse().unwrap();
+        let since = Instant::ZERO;
+        let link = Link { service: "any", protocol: Protocol::Tcp, local: addr, peer: addr, since };
+        let ends = [
+            (End::Finished, Column::Finished),
+            (End::Idle, Column::Idle),
+            (End::Stopped, Column::Stopped),
+            (End::Reset, Column::Reset),
+            (End::Aborted(Reason::Refused(Refusal::Full)), Column::Refused),
+            (End::Aborted(Reason::Idle), Column::Aborted),
+        ];
+        for (end, column) in ends {
+            let summary = Summary::new(["any"]);
+            summary.observe(&link, Event::Ended { end, received: 0, sent: 0 });
+            let [row] = &summary.rows[..] else { panic!() };
+            assert_eq!((row.get(Column::Conversations), row.get(column)), (1, 1));
+            assert_eq!(COLUMNS.iter().map(|(column, _)| row.get(*column)).sum::<u64>(), 2);
+        }
+        // A column's place is its number.
+        assert!(COLUMNS.iter().enumerate().all(|(at, (column, _))| *column as usize == at));
+    }
+}

@@ -272,3 +272,107 @@ fn trace(link: &Link, event: Event<'_>) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anywire_core::request::{Refusal, Stop};
+
+    use super::*;
+
+    const FINISHED: End = End::Finished;
+
+    /// The line of a conversation.
+    fn line(events: &[Event<'_>], end: End, received: u64, sent: u64) -> String {
+        let visits = Visits::default();
+        let (local, peer) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
+        let protocol = Protocol::Tcp;
+        let link = Link { service: "any", protocol, local, peer, since: Instant::ZERO };
+        for event in events {
+            visits.said(&link, *event);
+        }
+        let visit = visits.open.lock().unwrap().remove(&(local, peer)).unwrap_or_default();
+        visit.line(end, received, sent, Duration::from_millis(30))
+    }
+
+    #[test]
+    fn what_was_said_how_it_ended_how_much_and_how_long() {
+        let message = |text| Event::Message { text };
+        assert_eq!(line(&[], FINISHED, 0, 0), "came and went, 30 ms");
+        assert_eq!(line(&[], FINISHED, 1, 2), "1 byte in, 2 out, 30 ms");
+        assert_eq!(
+            line(&[], End::Idle, 0, 0),
+            "ended: idle for too long, 0 bytes in, 0 out, 30 ms"
+        );
+        let said = [message(b"a\x1b"), message(b"b"), message(b"c")];
+        assert_eq!(line(&said, FINISHED, 4, 9), r#""a\x1b" and 2 more, 4 bytes in, 9 out, 30 ms"#);
+        assert_eq!(
+            line(&said[1..2], End::Reset, 4, 9),
+            "\"b\", reset by the peer, 4 bytes in, 9 out, 30 ms"
+        );
+        let (opened, noted) = (Event::Opened { name: b"f", len: 9 }, Event::Noted { text: b"t\n" });
+        assert_eq!(line(&[opened], FINISHED, 2, 9), "\"f\" of 9 bytes, 2 bytes in, 9 out, 30 ms");
+        assert_eq!(line(&[noted], FINISHED, 2, 0), r#"says "t\n", 2 bytes in, 0 out, 30 ms"#);
+    }
+
+    #[test]
+    fn files_that_were_stored_and_one_that_was_not() {
+        let created = |name| Event::Created { name };
+        let stored = |len| Event::Stored { len };
+        let one = [created(b"a"), stored(1710)];
+        assert_eq!(line(&one, FINISHED, 1720, 4), "\"a\" 1710 bytes stored, 1 file in 30 ms");
+        let two = [created(b"a"), stored(1), created(b"b"), stored(2)];
+        assert_eq!(
+            line(&two, FINISHED, 20, 4),
+            "\"a\" 1 byte stored, \"b\" 2 bytes stored, 2 files, 3 bytes, in 30 ms"
+        );
+        let cut = End::Aborted(Reason::Cut { moved: 5, stop: Stop::Reset });
+        let said = line(&two[..3], cut, 20, 4);
+        let told = "\"a\" 1 byte stored, \"b\" not stored, aborted: ";
+        assert!(said.starts_with(told) && said.ends_with(", 20 bytes in, 4 out, 30 ms"), "{said}");
+    }
+
+    #[test]
+    fn a_refusal_is_told_once() {
+        let refused = Event::Refused { name: b"x", why: Refusal::NotFound };
+        let end = End::Aborted(Reason::Refused(Refusal::NotFound));
+        let told = "\"x\" refused: no such file, 0 bytes in, 0 out, 30 ms";
+        assert_eq!(line(&[refused], end, 0, 0), told);
+        assert_eq!(line(&[], end, 0, 0), "refused: no such file, 0 bytes in, 0 out, 30 ms");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let name = [b'n'; 100];
+        let files = [Event::Created { name: &name }, Event::Stored { len: 1 }].repeat(1000);
+        let said = line(&files, FINISHED, 0, 0);
+        assert!(said.ends_with("..., 1000 files, 1000 bytes, in 30 ms"), "{said}");
+        assert!(said.len() < KEPT + 64, "{said}");
+        let visits = Visits::default();
+        let addr = "127.0.0.1:1".parse().unwrap();
+        let since = Instant::ZERO;
+        let link = Link { service: "any", protocol: Protocol::Tcp, local: addr, peer: addr, since };
+        // Nothing of what says nothing.
+        visits.said(&link, Event::Connected);
+        visits.said(&link, Event::Data { bytes: b"x" });
+        assert!(visits.open.lock().unwrap().is_empty());
+        visits.said(&link, Event::Message { text: &[0; 4096] });
+        visits.said(&link, Event::Message { text: &[0; 4096] });
+        assert!(visits.open.lock().unwrap()[&(addr, addr)].words.capacity() <= 2 * KEPT);
+        visits.ended(&link, FINISHED, 0, 0);
+        assert!(visits.open.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_datagrams_has_few_lines_and_none_is_forgotten() {
+        let mut pace = Pace::default();
+        let (mut lines, mut untold) = (0, 0);
+        for at in 0..100_000 {
+            if let Some(before) = pace.turn(Instant::from_micros(at * 25)) {
+                lines += 1;
+                untold += before;
+            }
+        }
+        assert_eq!(lines, 3 * u64::from(LINES_A_SECOND));
+        assert_eq!(lines + untold + pace.untold, 100_000);
+    }
+}

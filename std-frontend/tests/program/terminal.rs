@@ -10,14 +10,14 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::harness::{Server, anywire, peer, read_all, text};
 
 /// A terminal, and the program on it.
-struct Terminal {
+pub(crate) struct Terminal {
     ours: File,
     child: Child,
     seen: Vec<u8>,
 }
 
 impl Terminal {
-    fn run(mut command: Command) -> Self {
+    pub(crate) fn run(mut command: Command) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -37,13 +37,18 @@ impl Terminal {
         len > 0
     }
 
-    fn wait_for(&mut self, expected: &str) {
+    pub(crate) fn wait_for(&mut self, expected: &str) {
         while !String::from_utf8_lossy(&self.seen).contains(expected) {
             assert!(self.read(), "{expected:?} did not come: {:?}", text(&self.seen));
         }
     }
 
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
+    }
+
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while self.read() {}
         (self.child.wait().unwrap().code(), text(&self.seen))
     }
