@@ -106,3 +106,59 @@ impl Visit for Said {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged, without the time.
+    fn logged(ansi: bool, log: impl FnOnce()) -> String {
+        let memory = Memory::default();
+        let to = memory.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || to.clone())
+            .with_ansi(ansi)
+            .event_format(Lines::new());
+        tracing::subscriber::with_default(subscriber.finish(), log);
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        text.split_once(' ').unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn columns_words_and_what_else_there_is() {
+        let (service, peer) = ("file", "[::1]:9");
+        let line = logged(false, || tracing::info!(service, peer, n = 1, "words"));
+        assert_eq!(line, "file     [::1]:9                words n=1\n");
+        let line = logged(false, || tracing::info!(target: TOLD, service, peer, n = 1, "words"));
+        assert_eq!(line, "file     [::1]:9                words\n");
+        let error = std::io::Error::other("nobody knows");
+        let line = logged(false, || tracing::warn!(%error, "it failed"));
+        assert_eq!(line, "warning: it failed: nobody knows\n");
+        assert_eq!(logged(false, || tracing::error!("it failed")), "error: it failed\n");
+    }
+
+    #[test]
+    fn nothing_acts_on_a_terminal_but_our_colors() {
+        let name = "a\x1b[2J\nb";
+        let line = logged(false, || tracing::info!(name, "cannot open {name}"));
+        assert_eq!(line, "cannot open a\\x1b[2J\\nb name=a\\x1b[2J\\nb\n");
+        let line = logged(true, || tracing::warn!("cannot open {name}"));
+        assert_eq!(line, "\x1b[33mwarning: cannot open a\\x1b[2J\\nb\x1b[0m\n");
+    }
+}

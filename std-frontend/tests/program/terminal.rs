@@ -233,3 +233,21 @@ fn report_size_asks_for_the_name_while_hello_is_connected() {
     assert_eq!(status, Some(0), "{seen:?}");
     assert!(seen.contains("Server says: I got \"The size of a is 3\" from you"), "{seen:?}");
 }
+
+#[test]
+fn a_list_fits_a_narrow_terminal() {
+    let lines = |columns| {
+        let mut command = Command::new("sh");
+        let script = format!("stty cols {columns} && exec \"$0\" list");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_anywire")]);
+        let (status, seen) = Terminal::run(command).end();
+        assert_eq!(status, Some(0), "{seen}");
+        seen.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (narrow, wide) = (lines(80), lines(120));
+    assert_eq!(wide.len(), 12, "{wide:?}");
+    assert!(wide.iter().all(|line| line.len() <= 120), "{wide:?}");
+    assert!(narrow.iter().all(|line| line.len() <= 80), "{narrow:?}");
+    let at = narrow.iter().position(|line| line.starts_with("message ")).unwrap();
+    assert_eq!(narrow[at + 1].trim_start(), "--reply-prefix TEXT  --close-after-reply");
+}
