@@ -13,7 +13,6 @@ use anywire_std::engine::Protocol;
 use anywire_std::folder::FolderStore;
 
 use crate::client::Client;
-use crate::device::TapDevice;
 use crate::server::{Options, Server, check_address};
 use crate::station::Station;
 use crate::wire::TapWire;
@@ -93,11 +92,6 @@ impl Network for Tap {
             once: plan.once,
         };
         Server::new(station, options, plan.store, plan.observer)
-    }
-
-    fn check(station: &Station) -> Result<()> {
-        let mut device = TapDevice::open(&station.tap)?;
-        station.interface(&mut device).map(drop)
     }
 
     fn check_address(station: &Station, addr: SocketAddr, _: Protocol) -> io::Result<()> {

@@ -27,7 +27,7 @@ pub trait Network: Sized {
 
     /// Options of the network itself. Each must be `global = true`, so that it can stand before a command and after it; there
     /// is none of them in the names of [`crate::cli`]'s own.
-    type Options: clap::Args;
+    type Options: clap::Args + Clone;
 
     /// Options that only `serve` takes: how it serves.
     type ServeOptions: clap::Args;
@@ -88,14 +88,7 @@ pub trait Network: Sized {
         plan: Plan,
     ) -> anyhow::Result<Self::Server>;
 
-    /// Whether the network could be opened. This and [`check_address`](Self::check_address) are asked only when there can be no
-    /// server for another reason, so that all problems are told at once.
-    fn check(options: &Self::Options) -> anyhow::Result<()> {
-        let _ = options;
-        Ok(())
-    }
-
-    /// Whether `addr` could be bound.
+    /// Whether `addr` can be bound now. Asked only to find a port to propose.
     fn check_address(
         options: &Self::Options,
         addr: SocketAddr,

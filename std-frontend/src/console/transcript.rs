@@ -12,7 +12,7 @@ use anywire_core::session::Reason;
 
 use crate::console::address::Python;
 use crate::console::escape::Shown;
-use crate::console::log::how;
+use crate::console::words::how;
 use crate::engine::{Link, Observer, Protocol};
 
 /// Writes the transcript of a server to wherever `write` puts it, whole lines at a time.
@@ -182,6 +182,7 @@ impl<W> fmt::Debug for Transcript<W> {
 
 #[cfg(test)]
 mod tests {
+    use anywire_core::instant::Instant;
     use anywire_core::request::Refusal;
 
     use super::*;
@@ -196,7 +197,8 @@ mod tests {
         let transcript = Transcript::new(|text: &str| said.push_str(text));
         transcript.listening(service, "127.0.0.1", 9900);
         let local = "127.0.0.1:9900".parse().unwrap();
-        let link = Link { service, protocol, local, peer: peer.parse().unwrap() };
+        let (peer, since) = (peer.parse().unwrap(), Instant::ZERO);
+        let link = Link { service, protocol, local, peer, since };
         for event in events {
             transcript.observe(&link, *event);
         }

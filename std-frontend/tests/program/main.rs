@@ -1,7 +1,10 @@
 //! The program, run as a user runs it: exact output, exit statuses, signals.
 
 mod client;
+mod completions;
+mod conflicts;
 mod connect;
+mod console;
 mod dialogues;
 mod fixed;
 mod guess;

@@ -10,14 +10,14 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::harness::{Server, anywire, peer, read_all, text};
 
 /// A terminal, and the program on it.
-struct Terminal {
+pub(crate) struct Terminal {
     ours: File,
     child: Child,
     seen: Vec<u8>,
 }
 
 impl Terminal {
-    fn run(mut command: Command) -> Self {
+    pub(crate) fn run(mut command: Command) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -37,13 +37,18 @@ impl Terminal {
         len > 0
     }
 
-    fn wait_for(&mut self, expected: &str) {
+    pub(crate) fn wait_for(&mut self, expected: &str) {
         while !String::from_utf8_lossy(&self.seen).contains(expected) {
             assert!(self.read(), "{expected:?} did not come: {:?}", text(&self.seen));
         }
     }
 
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
+    }
+
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while self.read() {}
         (self.child.wait().unwrap().code(), text(&self.seen))
     }
@@ -227,4 +232,22 @@ fn report_size_asks_for_the_name_while_hello_is_connected() {
     let (status, seen) = terminal.end();
     assert_eq!(status, Some(0), "{seen:?}");
     assert!(seen.contains("Server says: I got \"The size of a is 3\" from you"), "{seen:?}");
+}
+
+#[test]
+fn a_list_fits_a_narrow_terminal() {
+    let lines = |columns| {
+        let mut command = Command::new("sh");
+        let script = format!("stty cols {columns} && exec \"$0\" list");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_anywire")]);
+        let (status, seen) = Terminal::run(command).end();
+        assert_eq!(status, Some(0), "{seen}");
+        seen.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (narrow, wide) = (lines(80), lines(120));
+    assert_eq!(wide.len(), 12, "{wide:?}");
+    assert!(wide.iter().all(|line| line.len() <= 120), "{wide:?}");
+    assert!(narrow.iter().all(|line| line.len() <= 80), "{narrow:?}");
+    let at = narrow.iter().position(|line| line.starts_with("message ")).unwrap();
+    assert_eq!(narrow[at + 1].trim_start(), "--reply-prefix TEXT  --close-after-reply");
 }

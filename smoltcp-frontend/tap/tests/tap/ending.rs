@@ -47,6 +47,11 @@ fn a_stopped_server_ends_idle_conversations_and_exits_0() {
         drop(stream);
         let (status, log) = server.end();
         assert_eq!(status, Some(0), "{log}");
+        assert!(log.contains("\"x\", ended: the server stops, 1 byte in, 44 out, "), "{log}");
+        assert!(
+            log.contains("\nservice  conversations  stopped  bytes in  bytes out\nhello  "),
+            "{log}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }
