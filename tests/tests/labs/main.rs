@@ -13,6 +13,7 @@ mod terminal;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -21,7 +22,7 @@ use page::Page;
 use run::{Place, Snapshots, run};
 
 /// Nothing on the page takes longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What this program tells itself when it runs in the namespace.
 const INSIDE: &str = "ANYWIRE_LABS_INSIDE";
@@ -41,6 +42,10 @@ fn the_page_is_true() {
             return;
         }
         let Some(mut shell) = in_tap_shell() else { return };
+        // The page's first command, as long as it takes, and while there is a network.
+        let folder = clone();
+        let mut cargo = Command::new(folder.path().join("bin/cargo"));
+        assert!(cargo.args(["build", "--quiet", "--workspace"]).status().unwrap().success());
         shell.arg(env::current_exe().unwrap()).args(["--exact", "the_page_is_true", "--nocapture"]);
         let output = shell.env(INSIDE, "1").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
@@ -53,12 +58,7 @@ fn the_page_is_true() {
     let page = Page::parse(&text).unwrap_or_else(|error| panic!("docs/labs.md:{error}"));
     let folder = clone();
     let dir = folder.path().join("anywire");
-    let place = Place {
-        home: folder.path(),
-        dir: &dir,
-        programs: &dir.join("lab"),
-        path: search(folder.path()),
-    };
+    let place = Place { dir: &dir, programs: &dir.join("lab"), path: search(folder.path()) };
     let snapshots = Snapshots::chosen();
     match run(&page, &place, PATIENCE, snapshots) {
         Ok(seen) if snapshots == Snapshots::Overwrite => {
@@ -71,7 +71,8 @@ fn the_page_is_true() {
     }
 }
 
-/// What the page's reader has cloned and built, as far as the page uses it: `target/debug`, and a `cargo` that works on the real one.
+/// What the page's reader has cloned and built, as far as the page uses it: `target/debug`, and a `cargo` that works on the real one. So
+/// nothing that the page makes is made in the real one.
 fn clone() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| {
@@ -93,7 +94,7 @@ fn clone() -> tempfile::TempDir {
     );
     // What `tap shell` runs is a shell like the others.
     let shell = format!("#!/bin/sh\nexec {} \"$@\"\n", terminal::SHELL.join(" "));
-    for (name, script) in [("bin/cargo", cargo), ("bin/shell", shell)] {
+    for (name, script) in [("bin/cargo", cargo), ("bin/shell-of-tap", shell)] {
         let path = at(name);
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -131,7 +132,7 @@ fn try_page(text: &str, snapshots: Snapshots) -> Result<String, String> {
     let page = Page::parse(text)?;
     let folder = tempfile::tempdir().unwrap();
     let path = env::var_os("PATH").unwrap();
-    let place = Place { home: folder.path(), dir: folder.path(), programs: folder.path(), path };
+    let place = Place { dir: folder.path(), programs: folder.path(), path };
     let seen = run(&page, &place, Duration::from_secs(5), snapshots)?;
     Ok(page::with(text, &page, &seen))
 }

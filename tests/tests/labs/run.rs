@@ -15,12 +15,11 @@ use crate::terminal::Terminal;
 
 /// Where it is done.
 pub(crate) struct Place<'a> {
-    /// The shells' home.
-    pub(crate) home: &'a Path,
     /// Where the shells begin.
     pub(crate) dir: &'a Path,
     /// Where programs are saved.
     pub(crate) programs: &'a Path,
+    /// Their PATH.
     pub(crate) path: OsString,
 }
 

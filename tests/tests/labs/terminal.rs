@@ -41,15 +41,11 @@ impl Terminal {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let theirs = File::from(rustix::fs::open(theirs, flags, Mode::empty()).unwrap());
         let mut shell = Command::new("setsid");
-        shell.arg("--ctty").args(SHELL).env("SHELL", place.home.join("bin/shell"));
-        shell
-            .env("PS1", format!("{MARK}{}", prompt(name)))
-            .env("TERM", "dumb")
-            .env("HOME", place.home);
-        shell.env("PATH", &place.path).current_dir(place.dir).env_remove("PROMPT_COMMAND");
-        for logging in ["RUST_LOG", "RUST_BACKTRACE", "HISTFILE"] {
-            shell.env_remove(logging);
-        }
+        shell.arg("--ctty").args(SHELL).env("SHELL", "shell-of-tap");
+        shell.env("PS1", format!("{MARK}{}", prompt(name))).env_remove("PROMPT_COMMAND");
+        shell.env("TERM", "dumb").env("HISTFILE", "/dev/null");
+        shell.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+        shell.env("PATH", &place.path).current_dir(place.dir);
         shell.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
         let shell = shell.stderr(theirs).spawn().expect("setsid and bash can be run");
         Self {
