@@ -69,9 +69,7 @@ impl Page {
                 Some(_) => {}
                 None if line.starts_with("```") => open = Some((number, &line[3..], before, at)),
                 // They would be taken for prose, and not run.
-                None if line.trim_start().starts_with("```")
-                    || line.trim_start().starts_with("~~~") =>
-                {
+                None if line.contains("```") || line.contains("~~~") => {
                     return Err(format!(
                         "{number}: a block begins with ``` at the line's beginning"
                     ));
@@ -197,6 +195,7 @@ mod tests {
             ("```\nls\n```\n", "1: a block is "),
             ("```console\n1$ ls\n```\n", "1: a block is "),
             ("- a\n  ```console 1\n  1$ ls\n  ```\n", "2: a block begins with "),
+            ("> ```console 1\n> 1$ ls\n> ```\n", "1: a block begins with "),
             ("~~~console 1\n1$ ls\n~~~\n", "1: a block begins with "),
             ("```console 1\n1$ ls\n", "1: the block does not end"),
             ("```console 1\n\n```\n", "1: the terminal shows nothing"),
