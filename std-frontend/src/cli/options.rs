@@ -95,6 +95,9 @@ pub(super) struct Serve<N: Network> {
     /// Print on standard output what the labs' servers print
     #[arg(long)]
     pub(super) transcript: bool,
+    /// Stop when Esc is pressed alone in the terminal of standard input
+    #[arg(long)]
+    pub(super) esc: bool,
     /// End a connection that is silent for so long; 0: never
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = values::seconds)]
     pub(super) idle_timeout: Duration,

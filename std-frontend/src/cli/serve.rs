@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use anywire_core::conversation::Limits;
 use anywire_core::event::Event;
 
@@ -18,7 +18,7 @@ use crate::cli::failure::Failure;
 use crate::cli::network::{Network, Plan, Server};
 use crate::cli::options::Serve;
 use crate::cli::settings::Settings;
-use crate::cli::{signals, values};
+use crate::cli::{esc, signals, values};
 use crate::console::escape::Shown;
 use crate::console::log::{Level, Log};
 use crate::console::output::Output;
@@ -96,6 +96,8 @@ pub(super) fn run<N: Network>(
     };
 
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
+    let listening = args.esc.then(esc::begin).transpose();
+    let _keys = listening.context("cannot listen for Esc")?;
     {
         let mut output = lock(&output);
         for bound in &bound {

@@ -11,25 +11,36 @@ use crate::harness::{Server, anywire, peer, read_all, text};
 
 /// A terminal, and the program on it.
 pub(crate) struct Terminal {
-    ours: File,
-    child: Child,
-    seen: Vec<u8>,
+    pub(crate) ours: File,
+    pub(crate) child: Child,
+    pub(crate) seen: Vec<u8>,
+}
+
+/// Our end of a new terminal, and the programs'.
+pub(crate) fn open_terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    // Other tests' children must not have it.
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let theirs = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    (ours.into(), theirs.into())
 }
 
 impl Terminal {
-    pub(crate) fn run(mut command: Command) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&ours).unwrap();
-        unlockpt(&ours).unwrap();
-        let name = ptsname(&ours, Vec::new()).unwrap();
-        let theirs = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-        let theirs = File::from(theirs);
-        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
-        let child = command.stderr(theirs).spawn().unwrap();
-        Self { ours: ours.into(), child, seen: Vec::new() }
+    pub(crate) fn run(command: Command) -> Self {
+        let (ours, theirs) = open_terminal();
+        Self::run_on(command, ours, theirs)
     }
 
-    fn read(&mut self) -> bool {
+    pub(crate) fn run_on(mut command: Command, ours: File, theirs: File) -> Self {
+        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
+        let child = command.stderr(theirs).spawn().unwrap();
+        Self { ours, child, seen: Vec::new() }
+    }
+
+    pub(crate) fn read(&mut self) -> bool {
         let mut buf = [0; 1024];
         // When the last program on it has gone, a terminal fails.
         let len = self.ours.read(&mut buf).unwrap_or(0);
