@@ -18,12 +18,12 @@ const ESC: &[u8] = b"\x1b";
 /// Longer than the server waits for what may follow Esc.
 const LONGER: Duration = Duration::from_millis(600);
 
-/// A server on a terminal, which it is not the session's: no key makes a signal.
+/// A server on a terminal, which does not control it unless `setsid` says so: then keys make signals.
 struct OnTerminal {
     terminal: Terminal,
     before: String,
     addr: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl OnTerminal {
@@ -37,7 +37,7 @@ impl OnTerminal {
         let (ours, theirs) = open_terminal();
         let before = mode(&ours);
         let terminal = Terminal::run_on(command, ours, theirs);
-        let mut server = Self { terminal, before, addr: String::new(), _folder: folder };
+        let mut server = Self { terminal, before, addr: String::new(), folder };
         server.addr = loop {
             let seen = text(&server.terminal.seen);
             let line = seen.split_inclusive('\n').find(|line| line.starts_with("listening "));
@@ -158,7 +158,7 @@ fn esc_held_down_is_pressed_once() {
 
 /// A conversation that is not over when the server is told to stop: a file that nobody reads.
 fn busy(server: &OnTerminal) -> TcpStream {
-    std::fs::write(server._folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+    std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
     let mut stream = TcpStream::connect(&server.addr).unwrap();
     stream.write_all(b"big\n").unwrap();
     stream.read_exact(&mut [0; 1]).unwrap();
@@ -215,15 +215,14 @@ fn the_end_after_once_restores_the_terminal() {
 /// Held up by a terminal that takes no more of its transcript, it is ended when it is overdue.
 #[test]
 fn the_overdue_end_restores_the_terminal() {
-    let server = OnTerminal::start(&["hello=0", "--transcript", "--grace", "0"]);
+    let mut server = OnTerminal::start(&["hello=0", "--transcript", "--grace", "0"]);
     let mut guest = TcpStream::connect(&server.addr).unwrap();
     guest.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut reply = [0; 2048];
     while guest.write_all(&[b'x'; 1000]).and_then(|()| guest.read(&mut reply)).is_ok() {}
     server.signal(Signal::TERM);
-    let Terminal { ours, mut child, .. } = server.terminal;
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert_eq!(mode(&ours), server.before);
+    assert_eq!(server.terminal.child.wait().unwrap().code(), Some(1));
+    assert_eq!(mode(&server.terminal.ours), server.before);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -41,6 +42,10 @@ impl Terminal {
     }
 
     pub(crate) fn read(&mut self) -> bool {
+        let mut fds = [PollFd::new(&self.ours, PollFlags::IN)];
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let ready = rustix::event::poll(&mut fds, Some(&patience)).unwrap();
+        assert_ne!(ready, 0, "nothing more came: {:?}", text(&self.seen));
         let mut buf = [0; 1024];
         // When the last program on it has gone, a terminal fails.
         let len = self.ours.read(&mut buf).unwrap_or(0);
@@ -62,6 +67,13 @@ impl Terminal {
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while self.read() {}
         (self.child.wait().unwrap().code(), text(&self.seen))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
