@@ -287,10 +287,10 @@ pub(super) struct ReportSize {
 #[derive(Debug, Args)]
 pub(super) struct Connect {
     /// The server's name or address
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", value_parser = values::host)]
     pub(super) host: String,
     /// The server's port
-    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_name = "PORT", value_parser = values::port)]
     pub(super) port: u16,
     /// Send TEXT instead of standard input; \r \n \t \xNN stand for bytes
     #[arg(long, value_name = "TEXT", value_parser = values::unescape, allow_hyphen_values = true)]

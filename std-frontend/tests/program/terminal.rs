@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::harness::{Server, anywire, peer, read_all, text};
+use crate::harness::{Server, anywire, peer, read_all, reset, text};
 
 /// A terminal, and the program on it.
 pub(crate) struct Terminal {
@@ -106,6 +106,85 @@ fn connect_shows_no_control_characters_and_leaves_with_the_peer() {
     let expected = "one\\r\r\ntwo\\x1b[2J\\x00\\xe2\\x80\\xae";
     assert!(seen.contains(expected), "{seen:?}");
     assert!(seen.contains(" has ended the connection"), "{seen:?}");
+}
+
+#[test]
+fn connect_says_where_it_is_and_shows_the_rest_after_ctrl_d() {
+    let server = Server::start(&["greet=[::1]:0"], 1);
+    let port = server.port(0);
+    let mut terminal = Terminal::run(anywire(&["connect", "::1", &port]));
+    terminal.wait_for(&format!(
+        "anywire: connected to [::1]:{port}; Ctrl-D ends your side, Ctrl-C leaves\r\n"
+    ));
+    terminal.ours.write_all(b"one\n").unwrap();
+    terminal.wait_for("one Ali\\r\r\n");
+    // The first sends what has been typed, the second ends.
+    terminal.ours.write_all(b"two\x04\x04").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0), "{seen:?}");
+    assert!(seen.ends_with("two Ali\\r\r\n"), "{seen:?}");
+}
+
+#[test]
+fn connect_shows_characters_that_come_in_pieces() {
+    // The rest of each comes when what is before it has been shown.
+    let pieces: [&[u8]; 4] = [b"1:\xc3", b"\xa92:\xf0\x9f", b"\x91\x8d3:\xc2", b"\x9b4:\xc3"];
+    let (shown, next) = std::sync::mpsc::channel();
+    let (port, peer) = peer(move |mut stream| {
+        for piece in pieces {
+            stream.write_all(piece).unwrap();
+            next.recv().unwrap();
+        }
+    });
+    let mut terminal = Terminal::run(anywire(&["connect", "127.0.0.1", &port]));
+    for part in ["1:", "é2:", "👍3:", "\\xc2\\x9b4:"] {
+        terminal.wait_for(part);
+        shown.send(()).unwrap();
+    }
+    let (status, seen) = terminal.end();
+    peer.join().unwrap();
+    assert_eq!(status, Some(0));
+    assert!(seen.contains("1:é2:👍3:\\xc2\\x9b4:\\xc3\r\nanywire: "), "{seen:?}");
+}
+
+#[test]
+fn a_reset_is_told_on_a_line_of_its_own() {
+    let (shown, next) = std::sync::mpsc::channel();
+    let (port, peer) = peer(move |mut stream| {
+        stream.write_all(b"some").unwrap();
+        next.recv().unwrap();
+        reset(stream);
+    });
+    let mut terminal = Terminal::run(anywire(&["connect", "127.0.0.1", &port]));
+    terminal.wait_for("some");
+    shown.send(()).unwrap();
+    let (status, seen) = terminal.end();
+    peer.join().unwrap();
+    assert_eq!(status, Some(1));
+    let expected = format!(
+        "some\r\nanywire: the connection to 127.0.0.1 port {port} failed: reset by the peer\r\n"
+    );
+    assert!(seen.ends_with(&expected), "{seen:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_connect_at_once() {
+    let (port, peer) = peer(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
+    let mut command = Command::new("setsid");
+    command.args([
+        "--ctty",
+        "--wait",
+        env!("CARGO_BIN_EXE_anywire"),
+        "connect",
+        "127.0.0.1",
+        &port,
+    ]);
+    let mut terminal = Terminal::run(command);
+    terminal.wait_for("connected to ");
+    terminal.ours.write_all(b"\x03").unwrap();
+    let status = terminal.child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2));
+    peer.join().unwrap().unwrap();
 }
 
 #[test]
