@@ -248,7 +248,7 @@ fn bind_all(
     for (at, place) in places.iter().enumerate() {
         let mut port = place.port;
         if port == 0 && place.listed.protocols.len() > 1 {
-            match server.free_port(place.host.ip) {
+            match server.free_port(place.host.at(0)) {
                 Ok(free) => port = free,
                 Err(error) => {
                     conflicts.push(Conflict::new(at, place.host.at(0), Protocol::Tcp, error));

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::cli::terminal;
+use crate::console::input::begin_line;
 
 /// For a server: the first SIGINT or SIGTERM calls `stop`, the second ends the process at once, with status 128 and the signal. One that is
 /// held up by a transcript that nobody reads is ended, too, when it should have been over for long.
@@ -17,6 +18,10 @@ pub(super) fn stop_by(stop: Box<dyn Fn() + Send>, grace: Duration) -> io::Result
     watch(move |signal, count| {
         if count > 1 {
             exit(128 + signal);
+        }
+        if signal == SIGINT && terminal::shows_keys() {
+            // Behind the ^C.
+            begin_line();
         }
         stop();
         let _ = std::thread::Builder::new().spawn(move || {

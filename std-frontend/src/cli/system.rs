@@ -176,13 +176,14 @@ impl network::Server for Server<FolderStore> {
     }
 
     /// Another process may take the port before we do: then binding says so.
-    fn free_port(&mut self, ip: IpAddr) -> io::Result<u16> {
+    fn free_port(&mut self, mut addr: SocketAddr) -> io::Result<u16> {
         /// A port that is free for streams is nearly always free for datagrams.
         const TRIES: usize = 64;
         let mut last = None;
         for _ in 0..TRIES {
-            let stream = hold(SocketAddr::new(ip, 0), Protocol::Tcp)?;
-            let addr = stream.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+            addr.set_port(0);
+            let stream = hold(addr, Protocol::Tcp)?;
+            addr = stream.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
             match hold(addr, Protocol::Udp) {
                 Ok(_) => return Ok(addr.port()),
                 Err(error) => last = Some(error),

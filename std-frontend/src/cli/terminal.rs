@@ -124,6 +124,11 @@ fn obey(signal: i32) {
     }
 }
 
+/// Whether a key that is pressed is seen.
+pub(super) fn shows_keys() -> bool {
+    termios::tcgetattr(stdin()).is_ok_and(|found| found.local_modes.contains(LocalModes::ECHO))
+}
+
 /// A terminal that does not control us never stops us either.
 fn in_foreground() -> bool {
     let theirs = |group| group != rustix::process::getpgrp();
@@ -139,6 +144,7 @@ mod tests {
     use std::fs::File;
     use std::io::Write;
     use std::process::Command;
+    use std::time::{Duration, Instant};
 
     use rustix::fs::{Mode as FileMode, OFlags};
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -198,7 +204,9 @@ mod tests {
                 .stderr(std::process::Stdio::piped())
                 .spawn()
                 .unwrap();
+            let began = Instant::now();
             while !is_single(&ours) {
+                assert!(began.elapsed() < Duration::from_secs(60), "{way}: it sets no terminal");
                 std::thread::yield_now();
             }
             let mut ours = File::from(ours);
