@@ -31,6 +31,9 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// A head or a name must be whole after so long. `None`: never.
     pub head: Option<Duration>,
+    /// What a session waits for inside a message must be there so long after our last byte, however steadily the peer sends: a client's
+    /// limit for an answer. Bodies are moved for as long as they move. `None`: never, as servers want it.
+    pub answer: Option<Duration>,
     /// After our end of the stream the peer's is awaited so long,
     pub drain: Duration,
     /// and so many bytes of input are read and discarded.
@@ -42,6 +45,7 @@ impl Default for Limits {
         Self {
             idle: Some(Duration::from_secs(300)),
             head: Some(Duration::from_secs(10)),
+            answer: None,
             drain: Duration::from_secs(2),
             drain_len: 1 << 20,
         }
@@ -120,6 +124,8 @@ pub struct Conversation<S> {
     blind: bool,
     /// When the limits began to count: the last byte moved, or the head's beginning.
     since: Instant,
+    /// When we last said something, or came to know something that the peer did not say.
+    spoke: Instant,
     received: u64,
     sent: u64,
     /// Bytes that the last step left untaken.
@@ -159,6 +165,7 @@ impl<S: Session> Conversation<S> {
             wake: None,
             blind: false,
             since: now,
+            spoke: now,
             received: 0,
             sent: 0,
             untaken: 0,
@@ -228,6 +235,9 @@ impl<S: Session> Conversation<S> {
         self.received += used.taken as u64;
         self.sent += used.put as u64;
         self.wake = None;
+        if used.put > 0 || answered {
+            self.spoke = now;
+        }
         self.stage = match halt {
             Halt::Wait(phase, wake) => {
                 // A head counts from its first byte: more of it does not prolong it. What is taken is a head no longer.
@@ -271,7 +281,7 @@ impl<S: Session> Conversation<S> {
         if let Stage::Moving { sending, left, moved: before } = self.stage {
             let moved = before.saturating_add(len);
             if len > 0 {
-                self.since = now;
+                (self.since, self.spoke) = (now, now);
                 let of = left.map(|left| left.saturating_add(before));
                 host.observe(Event::Moving { moved, of });
             }
@@ -293,6 +303,7 @@ impl<S: Session> Conversation<S> {
     /// Our side of the stream was shut down.
     pub fn shut(&mut self, now: Instant) {
         self.shutdown = Shutdown::Done;
+        self.spoke = now;
         if let Stage::Finishing(end) = self.stage {
             self.since = now;
             self.stage = self.finish(end);
@@ -352,7 +363,7 @@ impl<S: Session> Conversation<S> {
 
     /// Output went out.
     pub fn wrote(&mut self, now: Instant) {
-        self.since = now;
+        (self.since, self.spoke) = (now, now);
     }
 
     /// When something must happen though nothing moves; `pending`: some output is not out yet.
@@ -412,11 +423,13 @@ impl<S: Session> Conversation<S> {
 
     /// The limit that counts in this phase.
     fn limit(&self, limits: &Limits) -> Option<Instant> {
-        let limit = match self.phase {
-            Phase::Head => limits.head,
-            Phase::Between | Phase::Inside => limits.idle,
+        let (limit, answer) = match self.phase {
+            Phase::Between => (limits.idle, None),
+            Phase::Head => (limits.head, limits.answer),
+            Phase::Inside => (limits.idle, limits.answer),
         };
-        limit.map(|limit| self.since + limit)
+        let answer = answer.map(|answer| self.spoke + answer);
+        earliest(limit.map(|limit| self.since + limit), answer)
     }
 
     /// When a conversation that is to retire has been silent for long enough, if it is between messages.

@@ -251,7 +251,8 @@ impl fmt::Display for Reason {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Cut { moved, stop } => write!(f, "{stop}, after {moved} bytes"),
             Self::EndedEarly { got, want } => {
-                write!(f, "the stream ended after {got} of {want} bytes")
+                let missing = want.saturating_sub(*got);
+                write!(f, "the stream ended after {got} of {want} bytes: {missing} are missing")
             }
             Self::Frame(error) => error.fmt(f),
             Self::WrongAnswer => f.write_str("what came is no answer"),

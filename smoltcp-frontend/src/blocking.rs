@@ -186,7 +186,7 @@ impl<'a, P: Pump<'a>> Wire for Connected<'_, 'a, P> {
     }
 
     fn shutdown(&mut self) -> Result<(), StreamError> {
-        self.stream.shutdown(self.pump.stack());
+        self.stream.shutdown(self.pump.stack())?;
         self.send();
         Ok(())
     }

@@ -33,6 +33,7 @@ pub struct Slot<S, F> {
     due: Option<Instant>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is no allocator to box it with")]
 enum Stage<S> {
     Free,
     Listening,

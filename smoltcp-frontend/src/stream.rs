@@ -131,10 +131,15 @@ impl Stream {
         }
     }
 
-    /// Ends our side of the stream, behind what was written.
-    pub fn shutdown(&mut self, stack: &mut Stack<'_>) {
-        self.look(stack).close();
+    /// Ends our side of the stream, behind what was written. Of a connection that is gone there is nothing to end.
+    pub fn shutdown(&mut self, stack: &mut Stack<'_>) -> Result<(), StreamError> {
+        let socket = self.look(stack);
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        socket.close();
         self.shut = true;
+        Ok(())
     }
 
     /// Resets the connection.

@@ -97,9 +97,20 @@ fn draw(host: &mut dyn Host) -> Option<u8> {
     None
 }
 
+/// Without the white space around it: C's, which has a vertical tab that Rust's has not.
+fn trimmed(mut guess: &[u8]) -> &[u8] {
+    const VT: u8 = 0x0b;
+    loop {
+        guess = match guess.trim_ascii() {
+            [VT, rest @ ..] | [rest @ .., VT] => rest,
+            trimmed => return trimmed,
+        };
+    }
+}
+
 /// How a guess stands to the secret, or what is wrong with it. A number may have any number of digits.
 fn compared(guess: &[u8], secret: u8) -> Result<Ordering, &'static [u8]> {
-    let guess = guess.trim_ascii();
+    let guess = trimmed(guess);
     let (negative, digits) = match guess {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

@@ -1,11 +1,13 @@
 //! How long it waits, in which phase, and what it does then.
 
+use core::time::Duration;
+
 use anywire_core::conversation::{Limits, Want};
 use anywire_core::event::End;
 use anywire_core::request::{Answer, Request, Stop};
 use anywire_core::session::{Next, Phase, Reason};
 
-use super::{LIMITS, ms, rig, take_all, wait};
+use super::{LIMITS, Rig, ms, rig, take_all, wait};
 
 #[test]
 fn idle_between_messages_is_an_orderly_end() {
@@ -44,6 +46,38 @@ fn more_bytes_inside_a_message_prolong_it_though_they_are_not_taken() {
     // Nothing came.
     rig.at(70).step(b"");
     assert_eq!(rig.deadline(), Some(160));
+}
+
+/// A client's limit: from our last byte, or the last thing that our side has come to know.
+#[test]
+fn an_answer_is_not_prolonged_by_dripping() {
+    let limits = Limits { answer: Some(Duration::from_millis(50)), ..LIMITS };
+    let mut rig = rig(|io, _| {
+        let asks = io.input() == b"?";
+        take_all(io);
+        if asks {
+            io.put(b"a question");
+        }
+        wait(Phase::Inside)
+    });
+    let due =
+        |rig: &Rig<_>| rig.conversation.deadline(&limits, false).map(|at| at.as_micros() / 1000);
+    rig.step(b"");
+    assert_eq!(due(&rig), Some(50));
+    rig.at(40).step(b"drip");
+    assert_eq!((due(&rig), rig.deadline()), (Some(50), Some(140)));
+    // We ask again.
+    rig.at(45).step(b"?");
+    rig.step(b"");
+    assert_eq!(due(&rig), Some(95));
+    rig.at(60);
+    rig.conversation.wrote(ms(60));
+    rig.at(90).step(b"drop");
+    assert_eq!(due(&rig), Some(110));
+    rig.conversation.shut(ms(100));
+    assert_eq!(due(&rig), Some(150));
+    rig.conversation.expire(ms(150), &limits, false);
+    rig.is_over(End::Aborted(Reason::Idle));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use anywire_core::session::{Next, Phase, Session};
 const LIMITS: Limits = Limits {
     idle: Some(Duration::from_millis(100)),
     head: Some(Duration::from_millis(10)),
+    answer: None,
     drain: Duration::from_millis(20),
     drain_len: 8,
 };

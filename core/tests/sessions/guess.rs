@@ -32,8 +32,8 @@ fn answer(guess: &mut Guess, datagram: &[u8], host: &mut dyn Host) -> Option<Vec
 /// A number, and how it is written: white space, a sign and zeros before it.
 fn number() -> impl Strategy<Value = (i128, Vec<u8>)> {
     let value = prop_oneof![-3..103_i128, -1000..1000_i128, any::<i128>()];
-    (value, "[ \t\r\n\u{c}]{0,3}", "0{0,300}", "[ \t\r\n\u{c}]{0,3}", any::<bool>()).prop_map(
-        |(value, before, zeros, behind, plus)| {
+    (value, "[ \t\r\n\u{b}\u{c}]{0,3}", "0{0,300}", "[ \t\r\n\u{b}\u{c}]{0,3}", any::<bool>())
+        .prop_map(|(value, before, zeros, behind, plus)| {
             let sign = match value {
                 ..0 => "-",
                 _ if plus => "+",
@@ -41,8 +41,7 @@ fn number() -> impl Strategy<Value = (i128, Vec<u8>)> {
             };
             let text = format!("{before}{sign}{zeros}{}{behind}", value.unsigned_abs());
             (value, text.into_bytes())
-        },
-    )
+        })
 }
 
 fn datagram() -> impl Strategy<Value = Vec<u8>> {

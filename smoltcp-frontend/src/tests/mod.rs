@@ -272,7 +272,7 @@ impl Sim {
     }
 
     pub(crate) fn shutdown(&mut self, at: usize) {
-        self.streams[at].shutdown(&mut self.net.b.stack);
+        self.streams[at].shutdown(&mut self.net.b.stack).unwrap();
     }
 
     pub(crate) fn abort(&mut self, at: usize) {

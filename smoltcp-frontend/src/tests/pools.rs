@@ -50,7 +50,7 @@ fn burst(sim: &mut Sim, count: usize) {
                     Poll::Pending => {}
                 },
                 1 if stream.read(stack, &mut buf) == Poll::Ready(Ok(1)) => {
-                    stream.shutdown(stack);
+                    stream.shutdown(stack).unwrap();
                     *done = 2;
                 }
                 2 if stream.read(stack, &mut buf) == Poll::Ready(Ok(0)) => *done = 3,

@@ -2,6 +2,7 @@
 
 use anywire_core::exchange::Exchange;
 use anywire_core::service::echo::Echo;
+use anywire_core::service::message::Message;
 use anywire_core::session::{Breach, Next, Phase, Reason, Session};
 
 use super::*;
@@ -33,7 +34,7 @@ fn a_reset_right_behind_an_end_is_a_reset() {
     let now = sim.net.now();
     let stack = &mut sim.net.b.stack;
     assert_eq!(sim.streams[at].write(stack, b"last words"), Poll::Ready(Ok(10)));
-    sim.streams[at].shutdown(stack);
+    sim.streams[at].shutdown(stack).unwrap();
     sim::Station::poll(&mut sim.net.b, now, &mut sim.net.wire.end(Side::B));
     sim.abort(at);
     sim::Station::poll(&mut sim.net.b, now, &mut sim.net.wire.end(Side::B));
@@ -52,8 +53,23 @@ fn a_reset_is_sticky_at_the_client_too() {
         sim.net.run(SECOND);
         assert_eq!(sim.read(at), Err(StreamError::Reset));
     }
-    sim.shutdown(at);
+    assert_eq!(sim.streams[at].shutdown(&mut sim.net.b.stack), Err(StreamError::Reset));
     assert_eq!(sim.read(at), Err(StreamError::Reset));
+}
+
+#[test]
+fn a_reset_behind_the_peers_end_is_noticed_by_whoever_ends_then() {
+    let service = Watched(Message { close_after_reply: true, ..Message::default() });
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, service, 1, (8192, 8192), Settings::default())]);
+    let at = sim.connect(9001);
+    sim.send(at, b"x\n");
+    assert_eq!(sim.read_all(at), Ok(b"Message: x".to_vec()));
+    // The server has waited for our end long enough, and knows us no longer.
+    sim.net.run(SECOND * 5);
+    sim.send(at, b"still here?");
+    sim.net.run(SECOND);
+    assert_eq!(sim.streams[at].shutdown(&mut sim.net.b.stack), Err(StreamError::Reset));
 }
 
 /// Says that it went on, and did not.

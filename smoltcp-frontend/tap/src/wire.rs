@@ -142,7 +142,8 @@ impl Wire for TapWire {
     }
 
     fn shutdown(&mut self) -> Result<(), WireError> {
-        self.stack.borrow_mut().look(self.at, Stream::shutdown);
+        let done = self.stack.borrow_mut().look(self.at, Stream::shutdown);
+        done.unwrap_or(Err(StreamError::NotConnected))?;
         self.send()
     }
 
@@ -166,7 +167,8 @@ impl HostWire for TapWire {
     fn close(self, within: Duration) {
         let mut stack = self.stack.borrow_mut();
         let deadline = clock::now() + within;
-        stack.look(self.at, Stream::shutdown);
+        // Of what is gone nothing lingers.
+        let _ = stack.look(self.at, Stream::shutdown);
         let mut until = Instant::ZERO;
         while stack.turn(None, Some(until)).is_ok() && clock::now() < deadline {
             until = deadline;

@@ -23,17 +23,22 @@ pub fn ask_while(
     }
     let mut input = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
     let line = line(&mut input, max, || wait(rustix::stdio::stdin()))?;
-    let Line { text, ended } = line;
+    let Line { text, ended, cut } = line;
+    // Of a mere Enter the rest is nothing to anybody.
+    if cut && max > 0 {
+        tracing::warn!("a line is longer than the {max} bytes that can be taken, and was cut");
+    }
     if asked && !ended {
         begin_line();
     }
     Ok(text)
 }
 
-/// What was read, and whether a newline has ended it.
+/// What was read, whether a newline has ended it, and whether it was longer than there was room for.
 struct Line {
     text: Option<Vec<u8>>,
     ended: bool,
+    cut: bool,
 }
 
 /// Begins a new line on the terminal, where the one that a person typed into has not ended: an end of the input (Ctrl-D) shows nothing.
@@ -66,7 +71,7 @@ impl Read for Stdin {
 
 fn line<R: Read>(input: &mut BufReader<R>, max: usize, mut wait: impl FnMut()) -> io::Result<Line> {
     let mut line = Vec::new();
-    let mut any = false;
+    let (mut any, mut cut) = (false, false);
     loop {
         if input.buffer().is_empty() {
             wait();
@@ -77,20 +82,21 @@ fn line<R: Read>(input: &mut BufReader<R>, max: usize, mut wait: impl FnMut()) -
             Err(error) => return Err(error),
         };
         if buf.is_empty() {
-            return Ok(Line { text: any.then_some(line), ended: false });
+            return Ok(Line { text: any.then_some(line), ended: false, cut });
         }
         any = true;
         let newline = buf.iter().position(|byte| *byte == b'\n');
         let part = buf.get(..newline.unwrap_or(buf.len())).unwrap_or_default();
         let room = max.saturating_sub(line.len()).min(part.len());
         line.extend_from_slice(part.get(..room).unwrap_or_default());
+        cut |= room < part.len();
         let used = part.len() + usize::from(newline.is_some());
         input.consume(used);
         if newline.is_some() {
             if cfg!(windows) && line.last() == Some(&b'\r') {
                 line.pop();
             }
-            return Ok(Line { text: Some(line), ended: true });
+            return Ok(Line { text: Some(line), ended: true, cut });
         }
     }
 }

@@ -92,8 +92,8 @@ impl Visits {
                 });
             }
             Event::Refused { name, why } => self.visit(link, |visit| {
-                visit.refused = true;
-                visit.words.push(format_args!("{} refused: {why}", Quoted(name, KEPT)));
+                visit.refused =
+                    visit.words.push(format_args!("{} refused: {why}", Quoted(name, KEPT)));
             }),
             Event::Noted { text } => self.visit(link, |visit| {
                 visit.words.push(format_args!("says {}", Quoted(text, KEPT)));
@@ -313,6 +313,13 @@ mod tests {
         let told = "\"x\" refused: no such file, 0 bytes in, 0 out, 30 ms";
         assert_eq!(line(&[refused], end, 0, 0), told);
         assert_eq!(line(&[], end, 0, 0), "refused: no such file, 0 bytes in, 0 out, 30 ms");
+        // Where there is no room for the name there is for the reason.
+        let long = Event::Message { text: &[0xff; 64] };
+        let said = line(&[long, refused], end, 0, 0);
+        assert!(
+            said.ends_with("\", ..., refused: no such file, 0 bytes in, 0 out, 30 ms"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -45,10 +45,11 @@ pub(super) const KEPT: usize = 256;
 pub(super) const QUOTED: usize = 64;
 
 impl Words {
-    /// Adds a part, if there is room: the first one always has, and none is cut, so that no quote stays open.
-    pub(super) fn push(&mut self, part: impl Display) {
+    /// Adds a part, if there is room, and says whether there was: the first one always has, and none is cut, so that no quote stays
+    /// open.
+    pub(super) fn push(&mut self, part: impl Display) -> bool {
         if self.full {
-            return;
+            return false;
         }
         let part = part.to_string();
         if self.text.is_empty() {
@@ -60,6 +61,7 @@ impl Words {
             self.text.shrink_to_fit();
             self.full = true;
         }
+        !self.full
     }
 
     pub(super) fn as_str(&self) -> &str {

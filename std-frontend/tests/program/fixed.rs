@@ -84,8 +84,8 @@ fn another_byte_is_told_by_its_message_and_its_offset() {
 #[test]
 fn less_or_more_than_was_sent_is_a_failure() {
     for (reply, why) in [
-        (&b""[..], "the stream ended after 0 of 4 bytes"),
-        (b"abc", "the stream ended after 3 of 4 bytes"),
+        (&b""[..], "the stream ended after 0 of 4 bytes: 4 are missing"),
+        (b"abc", "the stream ended after 3 of 4 bytes: 1 are missing"),
         (b"abcde", "what came is no answer"),
     ] {
         let (port, peer) = peer(|mut stream| {

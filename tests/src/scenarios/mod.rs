@@ -74,6 +74,7 @@ const fn limits(idle: u64) -> Limits {
     Limits {
         idle: Some(Duration::from_millis(idle)),
         head: Some(Duration::from_millis(idle)),
+        answer: None,
         drain: Duration::from_secs(2),
         drain_len: 1 << 20,
     }

@@ -106,8 +106,8 @@ impl Server {
         store: &mut impl Store,
         host: &mut impl Host,
     ) -> Outcome<W::Error> {
-        let limits =
-            Limits { idle: Some(self.timeout), head: Some(self.timeout), ..Limits::default() };
+        let timeout = Some(self.timeout);
+        let limits = Limits { idle: timeout, head: timeout, answer: timeout, ..Limits::default() };
         let mut input = vec![0; (S::HOLD + S::ROOM).max(BUFFER)];
         let mut room = vec![0; S::ROOM.max(BUFFER)];
         let buffers = Buffers { input: &mut input, output: &mut room };
