@@ -13,7 +13,7 @@ use clap_complete::Shell;
 use crate::cli::endpoint::{self, Endpoint, Host};
 use crate::cli::network::Network;
 use crate::cli::values;
-use crate::console::log::Level;
+use crate::console::log::{Format, Level};
 
 #[derive(Parser)]
 #[command(
@@ -95,6 +95,9 @@ pub(super) struct Serve<N: Network> {
     /// Print on standard output what the labs' servers print
     #[arg(long)]
     pub(super) transcript: bool,
+    /// What a line of the log is: text, or a JSON object
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, hide_possible_values = true)]
+    pub(super) log_format: Format,
     /// End a connection that is silent for so long; 0: never
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = values::seconds)]
     pub(super) idle_timeout: Duration,

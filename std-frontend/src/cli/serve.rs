@@ -20,7 +20,7 @@ use crate::cli::options::Serve;
 use crate::cli::settings::Settings;
 use crate::cli::{signals, values};
 use crate::console::escape::Shown;
-use crate::console::log::{Level, Log};
+use crate::console::log::{Format, Level, Log};
 use crate::console::output::Output;
 use crate::console::summary::Summary;
 use crate::console::transcript::Transcript;
@@ -109,19 +109,25 @@ pub(super) fn run<N: Network>(
         }
     }
     let person = log.level() >= Level::Normal;
-    if person && io::stderr().is_terminal() {
+    let text = log.format() == Format::Text;
+    if person && text && io::stderr().is_terminal() {
         log.write(header(&args.dir, args.log_dir.as_deref(), &places));
     }
     let done = server.run();
     if person {
         // There must be room for it.
         log.catch_up();
-        log.write(&console.summary);
         let lost = log.lost();
-        if lost > 0 {
-            log.write(format_args!(
-                "lines of the log that nobody read in time, and are lost: {lost}\n"
-            ));
+        let words = "lines of the log that nobody read in time, and are lost";
+        if text {
+            log.write(&console.summary);
+        } else {
+            console.summary.log();
+        }
+        if lost > 0 && text {
+            log.write(format_args!("{words}: {lost}\n"));
+        } else if lost > 0 {
+            tracing::warn!(lost, "{words}");
         }
     }
     Ok(done?)

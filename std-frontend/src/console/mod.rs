@@ -4,6 +4,7 @@
 pub mod address;
 pub mod escape;
 pub mod input;
+mod json;
 mod lines;
 pub mod log;
 pub mod output;

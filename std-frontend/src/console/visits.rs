@@ -19,7 +19,7 @@ use tracing::Level;
 use crate::clock;
 use crate::console::escape::Shown;
 use crate::console::lines::TOLD;
-use crate::console::words::{Lasting, Quoted, counted, how};
+use crate::console::words::{Lasting, Quoted, counted, how, labels};
 use crate::engine::{Link, Observer, Protocol};
 
 /// Logs what happens on a server.
@@ -42,7 +42,7 @@ struct Visit {
     messages: u64,
     files: u64,
     stored: u64,
-    /// The file that is coming in.
+    /// The file that is coming in: its name, escaped.
     file: Option<String>,
 }
 
@@ -84,22 +84,23 @@ impl Visits {
     fn said(&self, link: &Link, event: Event<'_>) {
         match event {
             Event::Created { name } => {
-                let name = Quoted(name, KEPT);
-                tell!(Level::DEBUG, link, %name, "receiving {name}");
-                self.visit(link, |visit| visit.file = Some(name.to_string()));
+                let quoted = Quoted(name, KEPT);
+                tell!(Level::DEBUG, link, name = %Shown(name), "receiving {quoted}");
+                self.visit(link, |visit| visit.file = Some(Shown(name).to_string()));
             }
             Event::Stored { len } => self.visit(link, |visit| {
                 let name = visit.file.take().unwrap_or_default();
-                tell!(Level::DEBUG, link, %name, len, "stored {name}, {}", counted(len, "byte"));
+                let bytes = counted(len, "byte");
+                tell!(Level::DEBUG, link, name, len, "stored \"{name}\", {bytes}");
                 visit.files += 1;
                 visit.stored += len;
-                visit.push(format_args!("{name} {} stored", counted(len, "byte")));
+                visit.push(format_args!("\"{name}\" {bytes} stored"));
             }),
             Event::Opened { name, len } => {
-                let name = Quoted(name, KEPT);
-                tell!(Level::DEBUG, link, %name, len, "sending {name}, {}", counted(len, "byte"));
+                let (quoted, bytes) = (Quoted(name, KEPT), counted(len, "byte"));
+                tell!(Level::DEBUG, link, name = %Shown(name), len, "sending {quoted}, {bytes}");
                 self.visit(link, |visit| {
-                    visit.push(format_args!("{name} of {}", counted(len, "byte")));
+                    visit.push(format_args!("{quoted} of {bytes}"));
                 });
             }
             Event::Refused { name, why } => self.visit(link, |visit| {
@@ -137,11 +138,12 @@ impl Visits {
         let time = clock::now().saturating_since(link.since);
         let ms = time.as_millis() as u64;
         let line = || visit.line(end, received, sent, time);
+        let (label, reason) = labels(end);
         macro_rules! tell_end {
             ($level:expr) => {
                 if tracing::enabled!(target: TOLD, $level) {
                     tell!(
-                        $level, link, end = %how(end), received, sent, messages, files, stored, ms,
+                        $level, link, end = label, reason, received, sent, messages, files, stored, ms,
                         "{}", line()
                     )
                 }
@@ -202,7 +204,7 @@ impl Visit {
             parts.push(format!("{}{more}", self.words));
         }
         if let Some(name) = &self.file {
-            parts.push(format!("{name} not stored"));
+            parts.push(format!("\"{name}\" not stored"));
         }
         let finished = matches!(end, End::Finished);
         match end {
