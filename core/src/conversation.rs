@@ -273,7 +273,7 @@ impl<S: Session> Conversation<S> {
             if len > 0 {
                 self.since = now;
                 let of = left.map(|left| left.saturating_add(before));
-                host.observe(Event::Moving { moved, of });
+                host.observe(Event::Moving { sending, len, moved, of });
             }
             let counted = if sending { &mut self.sent } else { &mut self.received };
             *counted = counted.saturating_add(len);

@@ -1,6 +1,7 @@
 //! The command line, as it is parsed.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -98,6 +99,9 @@ pub(super) struct Serve<N: Network> {
     /// What a line of the log is: text, or a JSON object
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, hide_possible_values = true)]
     pub(super) log_format: Format,
+    /// Serve metrics for Prometheus over the system's HTTP, at ADDR (127.0.0.1 unless said) and PORT; port 0 takes a free one
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = endpoint::place)]
+    pub(super) metrics: Option<SocketAddr>,
     /// End a connection that is silent for so long; 0: never
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = values::seconds)]
     pub(super) idle_timeout: Duration,

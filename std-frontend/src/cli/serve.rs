@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use anywire_core::conversation::Limits;
 use anywire_core::event::Event;
 
@@ -19,6 +19,7 @@ use crate::cli::network::{Network, Plan, Server};
 use crate::cli::options::Serve;
 use crate::cli::settings::Settings;
 use crate::cli::{signals, values};
+use crate::console::TOLD;
 use crate::console::escape::Shown;
 use crate::console::log::{Format, Level, Log};
 use crate::console::output::Output;
@@ -27,6 +28,7 @@ use crate::console::transcript::Transcript;
 use crate::console::visits::Visits;
 use crate::engine::{Link, Observer, Protocol};
 use crate::folder::{FolderOptions, FolderStore};
+use crate::metrics::{Endpoint, Kind, Metrics};
 
 /// One service, one place.
 #[derive(Clone, Debug)]
@@ -55,12 +57,14 @@ pub(super) fn run<N: Network>(
 ) -> Result<(), Failure> {
     let places = places(&args, Host::from(N::default_bind(&options)))?;
     check_settings(&places, settings)?;
-    warn_beyond_loopback(&places, &Host::from(N::default_bind(&options)));
+    warn_beyond_loopback(&places, &Host::from(N::default_bind(&options)), args.metrics);
 
     let output = Arc::new(Mutex::new(Output::new(false)));
     let transcript = args.transcript.then(|| Arc::new(transcript_to(Arc::clone(&output))));
     let summary = Summary::new(places.iter().map(|place| place.listed.about.name));
-    let console = Console { transcript: transcript.clone(), visits: Visits::default(), summary };
+    let metrics = args.metrics.map(|_| counted(&places, log));
+    let visits = Visits::default();
+    let console = Console { transcript: transcript.clone(), visits, summary, metrics };
     let console = Arc::new(console);
 
     let (store, mut problems) = store(&args, &places);
@@ -77,9 +81,9 @@ pub(super) fn run<N: Network>(
         store,
         observer: Arc::clone(&console) as _,
     };
-    let (server, bound, conflicts) = match N::server(options.clone(), args.network, plan) {
+    let (server, bound, mut conflicts) = match N::server(options.clone(), args.network, plan) {
         Ok(mut server) => {
-            let (bound, conflicts) = bind_all(&mut server, &places, settings);
+            let (bound, conflicts) = bind_all(&mut server, &places, settings, metrics);
             (Some(server), bound, conflicts)
         }
         Err(problem) => {
@@ -87,6 +91,10 @@ pub(super) fn run<N: Network>(
             (None, Vec::new(), conflicts::among(&places))
         }
     };
+    let endpoint = args.metrics.and_then(|addr| {
+        let bound = Endpoint::bind(addr);
+        bound.map_err(|error| conflicts.push(Conflict::of_metrics(addr, error))).ok()
+    });
     let Some(server) = server.filter(|_| problems.is_empty() && conflicts.is_empty()) else {
         let can = |addr, protocol| N::check_address(&options, addr, protocol).is_ok();
         let instead = conflicts::instead(given, &places, &conflicts, can);
@@ -95,6 +103,11 @@ pub(super) fn run<N: Network>(
         return Err(Failure::Unserved { problems, instead });
     };
 
+    if let (Some(endpoint), Some(metrics)) = (endpoint, metrics) {
+        let url = endpoint.url();
+        endpoint.serve(metrics).context("cannot serve metrics")?;
+        tracing::info!(target: TOLD, url, "metrics are at {url}");
+    }
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
     {
         let mut output = lock(&output);
@@ -231,7 +244,24 @@ fn check_settings(places: &[Place], settings: &Settings) -> Result<(), Failure> 
     catalog::check(&names, settings)
 }
 
-fn warn_beyond_loopback(places: &[Place], default: &Host) {
+/// The metrics of what is served. They are scraped as long as the process lives.
+fn counted(places: &[Place], log: &Log) -> &'static Metrics {
+    let kind = |listed: &Listed| Kind {
+        streams: listed.protocols.contains(&Protocol::Tcp),
+        datagrams: listed.protocols.contains(&Protocol::Udp),
+        files: listed.files || listed.log,
+    };
+    let services = places.iter().map(|place| (place.listed.about.name, kind(&place.listed)));
+    Box::leak(Box::new(Metrics::new(services, log.lost_counter())))
+}
+
+fn warn_beyond_loopback(places: &[Place], default: &Host, metrics: Option<SocketAddr>) {
+    if let Some(addr) = metrics.filter(|addr| !addr.ip().is_loopback()) {
+        tracing::warn!(
+            "metrics are served on {}, beyond this machine: whoever reaches the port can read them",
+            addr.ip()
+        );
+    }
     let beyond = |place: &&Place| !place.host.ip.is_loopback() && place.host.ip != default.ip;
     if let Some(place) = places.iter().find(beyond) {
         tracing::warn!(
@@ -246,6 +276,7 @@ fn bind_all(
     server: &mut impl Server,
     places: &[Place],
     settings: &Settings,
+    metrics: Option<&'static Metrics>,
 ) -> (Vec<Bound>, Vec<Conflict>) {
     let mut bound: Vec<Bound> = Vec::new();
     let mut conflicts = Vec::new();
@@ -266,7 +297,7 @@ fn bind_all(
                 continue;
             }
             let (service, addr) = (place.listed.about.name, place.host.at(port));
-            match catalog::bind(server, service, settings, protocol, addr) {
+            match catalog::bind(server, service, settings, protocol, addr, metrics) {
                 Some(Ok(addr)) => {
                     bound.push(Bound { service, host: place.host.text.clone(), protocol, addr });
                 }
@@ -301,6 +332,7 @@ struct Console {
     transcript: Option<Arc<Transcript<Write>>>,
     visits: Visits,
     summary: Summary,
+    metrics: Option<&'static Metrics>,
 }
 
 impl Observer for Console {
@@ -310,5 +342,14 @@ impl Observer for Console {
         }
         self.visits.observe(link, event);
         self.summary.observe(link, event);
+        if let Some(metrics) = self.metrics {
+            metrics.observe(link, event);
+        }
+    }
+
+    fn not_accepted(&self, error: &io::Error) {
+        if let Some(metrics) = self.metrics {
+            metrics.not_accepted(error);
+        }
     }
 }

@@ -21,7 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::console::escape::Shown;
 
 /// The target of events whose message says all that their fields do.
-pub(super) const TOLD: &str = "told";
+pub(crate) const TOLD: &str = "told";
 
 /// The lines described [above](self).
 pub(super) struct Lines {

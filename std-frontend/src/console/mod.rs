@@ -12,3 +12,5 @@ pub mod summary;
 pub mod transcript;
 pub mod visits;
 mod words;
+
+pub(crate) use lines::TOLD;

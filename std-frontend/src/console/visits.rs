@@ -19,8 +19,9 @@ use tracing::Level;
 use crate::clock;
 use crate::console::escape::Shown;
 use crate::console::lines::TOLD;
-use crate::console::words::{Lasting, Quoted, counted, how, labels};
+use crate::console::words::{Lasting, Quoted, counted, how};
 use crate::engine::{Link, Observer, Protocol};
+use crate::labels;
 
 /// Logs what happens on a server.
 #[derive(Debug, Default)]
@@ -138,7 +139,7 @@ impl Visits {
         let time = clock::now().saturating_since(link.since);
         let ms = time.as_millis() as u64;
         let line = || visit.line(end, received, sent, time);
-        let (label, reason) = labels(end);
+        let (label, reason) = labels::end(end);
         macro_rules! tell_end {
             ($level:expr) => {
                 if tracing::enabled!(target: TOLD, $level) {

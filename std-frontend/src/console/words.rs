@@ -4,8 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use anywire_core::event::End;
-use anywire_core::request::Refusal;
-use anywire_core::session::Reason;
 
 use crate::console::escape::Shown;
 
@@ -47,50 +45,6 @@ impl fmt::Display for Quoted<'_> {
         }
         let cut = (max.saturating_sub(3)..=max).rev().find(|&at| !goes_on(said.get(at)));
         write!(f, "\"{}...\"", Shown(said.get(..cut.unwrap_or(max)).unwrap_or_default()))
-    }
-}
-
-/// How a conversation ended, and why, in a word each: for programs, in the log and in metrics. There are no others than these.
-pub(crate) fn labels(end: End) -> (&'static str, Option<&'static str>) {
-    match end {
-        End::Finished => ("finished", None),
-        End::Idle => ("idle", None),
-        End::Stopped => ("stopped", None),
-        End::Reset => ("reset", None),
-        End::Aborted(Reason::Refused(refusal)) => ("refused", Some(refusal_label(refusal))),
-        End::Aborted(reason) => ("aborted", Some(reason_label(reason))),
-        _ => ("other", None),
-    }
-}
-
-/// Why a connection was aborted.
-fn reason_label(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Cut { .. } => "cut",
-        Reason::EndedEarly { .. } => "ended_early",
-        Reason::Frame(_) => "frame",
-        Reason::Idle => "idle",
-        Reason::HeadTimeout => "head_timeout",
-        Reason::Stopped => "stopped",
-        Reason::Failed => "failed",
-        Reason::Broken(_) => "broken",
-        _ => "other",
-    }
-}
-
-/// Why a peer did not get what it asked for.
-pub(crate) fn refusal_label(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::Name(_) => "name",
-        Refusal::NotFound => "not_found",
-        Refusal::NotAFile => "not_a_file",
-        Refusal::Exists => "exists",
-        Refusal::Denied => "denied",
-        Refusal::Full => "full",
-        Refusal::TooLarge { .. } => "too_large",
-        Refusal::Failed => "failed",
-        Refusal::Unsupported => "unsupported",
-        _ => "other",
     }
 }
 
