@@ -249,7 +249,8 @@ fn counted(places: &[Place], log: &Log) -> &'static Metrics {
     let kind = |listed: &Listed| Kind {
         streams: listed.protocols.contains(&Protocol::Tcp),
         datagrams: listed.protocols.contains(&Protocol::Udp),
-        files: listed.files || listed.log,
+        files: listed.files,
+        log: listed.log,
     };
     let services = places.iter().map(|place| (place.listed.about.name, kind(&place.listed)));
     Box::leak(Box::new(Metrics::new(services, log.lost_counter())))

@@ -22,10 +22,13 @@ use tokio::sync::Semaphore;
 use super::{Metrics, text};
 
 /// So many scrapes are answered at once,
-const SCRAPES: usize = 32;
+const SCRAPES: usize = 64;
 
-/// and none may take longer.
+/// and none may take longer;
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// nor to ask: whoever says nothing keeps others waiting.
+const ASKING: Duration = Duration::from_secs(1);
 
 /// The most that is read of a request, in bytes.
 const REQUEST_LEN: usize = 16 << 10;
@@ -104,6 +107,7 @@ async fn answer(stream: TcpStream, registry: &Registry) -> hyper::Result<()> {
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
+        .header_read_timeout(ASKING)
         .keep_alive(false)
         .max_buf_size(REQUEST_LEN)
         .serve_connection(TokioIo::new(stream), service)

@@ -51,8 +51,10 @@ pub struct Kind {
     pub streams: bool,
     /// It answers datagrams.
     pub datagrams: bool,
-    /// Its visitors ask for files, or for a log.
+    /// Its visitors ask for files.
     pub files: bool,
+    /// Its visitors ask for a log.
+    pub log: bool,
 }
 
 /// A number that only grows.

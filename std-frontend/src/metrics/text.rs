@@ -145,7 +145,7 @@ impl Row {
         let samples = ways().zip(&self.ended).filter_map(|((end, reason), count)| {
             let count = count.get();
             let expected =
-                self.kind.streams && end != "other" && (end != "refused" || self.kind.files);
+                self.kind.streams && end != "other" && (end != "refused" || self.may_be_refused());
             let mut labels = vec![self.label(), ("end", end)];
             labels.extend(reason.map(|reason| ("reason", reason)));
             (expected || count > 0).then_some((labels, count))
@@ -153,11 +153,15 @@ impl Row {
         samples.collect()
     }
 
+    fn may_be_refused(&self) -> bool {
+        self.kind.files || self.kind.log
+    }
+
     fn refused(&self) -> Vec<Sample> {
         let samples = REFUSALS.iter().zip(&self.refused);
         let samples =
             samples.map(|(why, count)| (vec![self.label(), ("reason", *why)], count.get()));
-        samples.filter(|(_, count)| self.kind.files || *count > 0).collect()
+        samples.filter(|(_, count)| self.may_be_refused() || *count > 0).collect()
     }
 
     /// Nobody counts them down: that is what has come less what is over.
