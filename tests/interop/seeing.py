@@ -24,9 +24,14 @@ import time
 import urllib.error
 import urllib.request
 
-from wire import STEP, Checks, Failed, asks, at_once, data, dial, expect, payload, read_to_end, reset, same, show, string
+from wire import STEP, Checks, Failed, asks, at_once, data, dial, expect, payload, read_to_end, reset, show, string
 
 checks = Checks()
+
+
+def equal(got, want, what):
+    expect(got == want, f"{what}: {show(got, 300) if isinstance(got, bytes) else got}, expected {want}")
+
 
 # --- Prometheus' text format, version 0.0.4 ---
 
@@ -134,7 +139,7 @@ BAD = [GOOD[:-1], GOOD + "\n", GOOD + GOOD, GOOD.replace("TYPE", "KIND"), GOOD.r
 @checks("parser-is-strict")
 def parser(c):
     family = parse(GOOD)["a_total"]
-    same(sorted(family.samples.values()), [2e-7, 1.0], "values")
+    equal(sorted(family.samples.values()), [2e-7, 1.0], "values")
     expect(("a_total", frozenset([("b", '\\ " \n'), ("c", "")])) in family.samples, f"labels: {family.samples}")
     parse(H + 'h_bucket{le="0.1"} 1\nh_bucket{le="+Inf"} 3\nh_sum 1.5\nh_count 3\n')
     for text in BAD:
@@ -184,7 +189,7 @@ class Server:
 
     def scrape(self):
         with urllib.request.urlopen(self.url, timeout=30) as answer:
-            same(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8", "the content type")
+            equal(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8", "the content type")
             return Numbers(parse(answer.read().decode()))
 
     def once(self, wanted):
@@ -271,7 +276,7 @@ def udp(server, service, question):
 
 def finish(s):
     s.shutdown(socket.SHUT_WR)
-    same(read_to_end(s), (b"", "FIN"), "the end")
+    equal(read_to_end(s), (b"", "FIN"), "the end")
     s.close()
 
 
@@ -293,7 +298,7 @@ def nothing(c):
         # What a service can have it has, from the beginning, and nothing else.
         for name, has in (("anywire_connections_total", set(EVERY) - {"guess"}), ("anywire_datagrams_total", {"echo", "guess"}),
                           ("anywire_files_stored_total", {"typed", "upload", "file"})):
-            same({service for service in EVERY if numbers.series(name, service)}, has, name)
+            equal({service for service in EVERY if numbers.series(name, service)}, has, name)
         for service, has in (("file", True), ("echo", False)):
             ends = numbers.series("anywire_connections_ended_total", service)
             expect(("aborted", "head_timeout") in ends and (("refused", "not_found") in ends) == has, f"{service}: {list(ends)}")
@@ -313,8 +318,8 @@ def exact(c):
             with server.dial("echo") as s:
                 asks(s, b"12345", b"12345")
                 finish(s)
-        same(udp(server, "echo", b"123"), b"123", "echo")
-        same(udp(server, "guess", b"42"), b"CORRECT", "guess")
+        equal(udp(server, "echo", b"123"), b"123", "echo")
+        equal(udp(server, "guess", b"42"), b"CORRECT", "guess")
         body = payload(100_000)
         with server.dial("upload") as s:
             asks(s, string("one"), b"OK")
@@ -325,10 +330,10 @@ def exact(c):
         with server.dial("file") as s:
             s.sendall(b"one\n")
             got, end = read_to_end(s)
-            same((len(got), end), (len(body), "FIN"), "file")
+            equal((len(got), end), (len(body), "FIN"), "file")
         with server.dial("file") as s:
             s.sendall(b"two\n")
-            same(read_to_end(s), (b"", "RST"), "no file")
+            equal(read_to_end(s), (b"", "RST"), "no file")
         with server.dial("echo") as s:
             asks(s, b"x", b"x")
             reset(s)
@@ -336,36 +341,36 @@ def exact(c):
         asks(open_one, b"World", b'I got "World" from you and I am sending it back.')
         n = server.once(lambda n: [n("anywire_connections_open", name) for name in ("echo", "upload", "file", "hello")] == [0, 0, 0, 1])
         want = {"echo": 4, "hello": 1, "upload": 1, "file": 2}
-        same({name: n("anywire_connections_total", name) for name in want}, want, "connections")
-        same(n.ended("echo"), {("finished",): 3, ("reset",): 1}, "echo ended")
-        same(n.ended("upload"), {("finished",): 1}, "upload ended")
-        same(n.ended("file"), {("finished",): 1, ("refused", "not_found"): 1}, "file ended")
-        same(n.ended("hello"), {}, "hello ended")
-        same(n("anywire_requests_refused_total", "upload", reason="name"), 1, "refused names")
-        same(n("anywire_requests_refused_total", "file", reason="not_found"), 1, "refused files")
-        same(n("anywire_files_stored_total", "upload"), 1, "files")
-        same((n("anywire_datagrams_total", "echo"), n("anywire_datagrams_total", "guess")), (1, 1), "datagrams")
-        same(n.bytes("echo"), (19, 19), "bytes of echo")
-        same(n.bytes("guess"), (2, 7), "bytes of guess")
+        equal({name: n("anywire_connections_total", name) for name in want}, want, "connections")
+        equal(n.ended("echo"), {("finished",): 3, ("reset",): 1}, "echo ended")
+        equal(n.ended("upload"), {("finished",): 1}, "upload ended")
+        equal(n.ended("file"), {("finished",): 1, ("refused", "not_found"): 1}, "file ended")
+        equal(n.ended("hello"), {}, "hello ended")
+        equal(n("anywire_requests_refused_total", "upload", reason="name"), 1, "refused names")
+        equal(n("anywire_requests_refused_total", "file", reason="not_found"), 1, "refused files")
+        equal(n("anywire_files_stored_total", "upload"), 1, "files")
+        equal((n("anywire_datagrams_total", "echo"), n("anywire_datagrams_total", "guess")), (1, 1), "datagrams")
+        equal(n.bytes("echo"), (19, 19), "bytes of echo")
+        equal(n.bytes("guess"), (2, 7), "bytes of guess")
         # The conversation is open, and yet it is in it.
-        same(n.bytes("hello"), (5, 48), "bytes of hello")
+        equal(n.bytes("hello"), (5, 48), "bytes of hello")
         frames = len(string("one")) + len(data(body)) + len(string(".no"))
-        same(n.bytes("upload")[0], frames, "bytes of upload")
+        equal(n.bytes("upload")[0], frames, "bytes of upload")
         # Of one that was refused nothing is taken.
-        same(n.bytes("file"), (4, len(body)), "bytes of file")
+        equal(n.bytes("file"), (4, len(body)), "bytes of file")
         steps = {name: n("anywire_step_seconds_count", name, "anywire_step_seconds") for name in want}
         expect(steps["echo"] >= 8 and steps["hello"] >= 1 and steps["upload"] >= 4, f"steps: {steps}")
         again = server.scrape()
-        same(again.bytes("echo"), (19, 19), "bytes of echo, once more")
+        equal(again.bytes("echo"), (19, 19), "bytes of echo, once more")
         log = server.stop()
         summary = {o["service"]: o for o in log if o["message"] == "served in all"}
-        same(set(summary), {"echo", "hello", "upload", "file", "guess"}, "services in the summary")
+        equal(set(summary), {"echo", "hello", "upload", "file", "guess"}, "services in the summary")
         # What is told at the end is what was scraped.
         for name, o in summary.items():
-            same((o["received"], o["sent"]), n.bytes(name), f"bytes of {name} in the summary")
-        same([summary["echo"][k] for k in ("conversations", "finished", "reset", "datagrams", "files")], [4, 3, 1, 1, 0], "echo")
-        same([summary["file"][k] for k in ("conversations", "finished", "refused")], [2, 1, 1], "file")
-        same((summary["hello"]["stopped"], summary["upload"]["files"]), (1, 1), "hello and upload")
+            equal((o["received"], o["sent"]), n.bytes(name), f"bytes of {name} in the summary")
+        equal([summary["echo"][k] for k in ("conversations", "finished", "reset", "datagrams", "files")], [4, 3, 1, 1, 0], "echo")
+        equal([summary["file"][k] for k in ("conversations", "finished", "refused")], [2, 1, 1], "file")
+        equal((summary["hello"]["stopped"], summary["upload"]["files"]), (1, 1), "hello and upload")
 
 
 @checks("metrics-of-a-body-as-it-comes")
@@ -379,21 +384,21 @@ def body(c):
             server.once(lambda n: n.bytes("upload")[0] == half and n("anywire_connections_open", "upload") == 1)
             reset(s)
         n = server.once(lambda n: n("anywire_connections_open", "upload") == 0)
-        same(n.ended("upload"), {("aborted", "cut"): 1}, "ended")
+        equal(n.ended("upload"), {("aborted", "cut"): 1}, "ended")
         ended = server.logged(lambda o: o.get("end"))
-        same((ended["end"], ended["reason"], ended["stored"]), ("aborted", "cut", 0), "the log")
-        same((ended["received"], ended["sent"]), n.bytes("upload"), "bytes")
-        same(n("anywire_files_stored_total", "upload"), 0, "files")
+        equal((ended["end"], ended["reason"], ended["stored"]), ("aborted", "cut", 0), "the log")
+        equal((ended["received"], ended["sent"]), n.bytes("upload"), "bytes")
+        equal(n("anywire_files_stored_total", "upload"), 0, "files")
 
 
 @checks("metrics-of-time-limits")
 def limits(c):
     with serving(c, "echo=0", "upload=0", "--idle-timeout", "0.3", "--head-timeout", "0.3") as server:
         with server.dial("echo") as s:
-            same(read_to_end(s), (b"", "FIN"), "one that is idle")
+            equal(read_to_end(s), (b"", "FIN"), "one that is idle")
         with server.dial("upload") as s:
             s.sendall(string("half of a name")[:5])
-            same(read_to_end(s), (b"", "RST"), "one with half a name")
+            equal(read_to_end(s), (b"", "RST"), "one with half a name")
         # It takes nothing of its answers.
         with server.dial("echo", rcvbuf=4096, sndbuf=4096) as s:
             s.setblocking(False)
@@ -401,8 +406,8 @@ def limits(c):
                 while True:
                     s.send(bytes(65536))
             n = server.once(lambda n: sum(n.ended("echo").values()) == 2)
-        same(n.ended("echo"), {("idle",): 1, ("aborted", "idle"): 1}, "echo ended")
-        same(n.ended("upload"), {("aborted", "head_timeout"): 1}, "upload ended")
+        equal(n.ended("echo"), {("idle",): 1, ("aborted", "idle"): 1}, "echo ended")
+        equal(n.ended("upload"), {("aborted", "head_timeout"): 1}, "upload ended")
 
 
 @checks("metrics-of-a-shortage")
@@ -418,8 +423,8 @@ def shortage(c):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
                 asks(s, b"x", b"x")
         n = server.scrape()
-        same(n("anywire_accept_errors_total") > 0, c.system, "errors at accept")
-        same(n("anywire_connections_total", "echo"), int(c.system), "connections")
+        equal(n("anywire_accept_errors_total") > 0, c.system, "errors at accept")
+        equal(n("anywire_connections_total", "echo"), int(c.system), "connections")
 
 
 @checks("metrics-of-a-log-that-nobody-reads")
@@ -436,8 +441,8 @@ def lost(c):
         server.reads.set()
         log = server.stop()
         told = [o["lost"] for o in log if "lost" in o]
-        same(told, [lost], "lost lines in the log")
-        same(sum(o["message"].startswith('"x", ') for o in log) + lost, 10_000, "lines")
+        equal(told, [lost], "lost lines in the log")
+        equal(sum(o["message"].startswith('"x", ') for o in log) + lost, 10_000, "lines")
 
 
 # --- scrapes ---
@@ -456,12 +461,12 @@ def rules(c):
         connection = http.client.HTTPConnection(place, timeout=STEP)
         connection.request("HEAD", "/metrics")
         answer = connection.getresponse()
-        same((answer.status, answer.read()), (200, b""), "HEAD")
+        equal((answer.status, answer.read()), (200, b""), "HEAD")
         expect(int(answer.headers["content-length"]) > 1000, "the length of what is not sent")
         for method, path, status in (("POST", "/metrics", 405), ("GET", "/", 404), ("GET", "/metrics/x", 404), ("DELETE", "/", 404)):
             connection = http.client.HTTPConnection(place, timeout=STEP)
             connection.request(method, path)
-            same(connection.getresponse().status, status, f"{method} {path}")
+            equal(connection.getresponse().status, status, f"{method} {path}")
         # The older protocol, too.
         expect(ask_http(server, b"GET /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 OK\r\n"), "HTTP/1.0")
         parse(ask_http(server, b"GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")[2].decode())
@@ -493,10 +498,10 @@ def hostile(c):
             n = server.once(lambda n: n("process_open_fds") < 64)
             grown = n("process_resident_memory_bytes") - before
             expect(grown < 16 << 20, f"{grown} bytes more than before")
-            same(n.ended("echo"), {}, "echo ended")
+            equal(n.ended("echo"), {}, "echo ended")
         log = server.stop()
         # Nothing of all this is worth a line.
-        same([o["message"] for o in log if o["level"] != "INFO"], [], "warnings")
+        equal([o["message"] for o in log if o["level"] != "INFO"], [], "warnings")
 
 
 @checks("metrics-port-in-use")
@@ -505,9 +510,9 @@ def in_use(c):
         port = taken.getsockname()[1]
         words = [*c.program, "serve", "hello=0", "--metrics", f"127.0.0.1:{port}", "--log-format", "json", "--dir", dir, *c.extra]
         done = subprocess.run(words, capture_output=True, timeout=STEP)
-        same((done.returncode, done.stdout), (1, b""), "status and output")
+        equal((done.returncode, done.stdout), (1, b""), "status and output")
         problem, instead = map(parse_line, done.stderr.splitlines(keepends=True))
-        same((problem["level"], instead["level"]), ("ERROR", "ERROR"), "levels")
+        equal((problem["level"], instead["level"]), ("ERROR", "ERROR"), "levels")
         expect(f"cannot serve metrics on 127.0.0.1:{port}: " in problem["message"], problem["message"])
         words = shlex.split(instead["command"])
         expect("hello=0" in words and "json" in words, instead["command"])
@@ -518,6 +523,18 @@ def in_use(c):
         finally:
             process.kill()
             process.wait()
+
+
+@checks("log-of-what-keeps-it-from-starting")
+def cannot(c):
+    dir = b'/proc/no"\\\n{"\xff\xe2\x80\xa8\x1b[2J'
+    words = [*c.program, "serve", "file=0", "--log-format", "json", "--dir", dir, *c.extra]
+    done = subprocess.run(words, capture_output=True, timeout=STEP)
+    equal((done.returncode, done.stdout), (1, b""), "status and output")
+    problem, = map(parse_line, done.stderr.splitlines(keepends=True))
+    # What is no UTF-8 is so in Rust's words already.
+    equal(problem["level"], "ERROR", "level")
+    expect('cannot keep files in /proc/no"\\\\n{"' in problem["message"] and r"\xe2\x80\xa8\x1b[2J: " in problem["message"], problem["message"])
 
 
 # --- the log ---
@@ -545,12 +562,12 @@ def objects(c):
             says(server, "file", name.replace(b"\n", b" ") + b"\n")
             says(server, "typed", string(name))
             says(server, "logdate", name)
-            same(udp(server, "echo", name), name, "echo")
+            equal(udp(server, "echo", name), name, "echo")
         log = server.stop()
         ended = [o for o in log if "end" in o]
         for service in ("hello", "upload", "file", "typed", "logdate"):
             mine = [o for o in ended if o["service"] == service]
-            same(len(mine), len(HOSTILE), f"ends of {service}")
+            equal(len(mine), len(HOSTILE), f"ends of {service}")
             for o in mine:
                 expect(re.fullmatch(r"[0-9.]+:[0-9]+", o["peer"]), f"peer {o['peer']}")
                 numbers = [o[k] for k in ("received", "sent", "messages", "files", "stored", "ms")]
@@ -560,10 +577,10 @@ def objects(c):
                      r'"\x00\x01\x1f\x7f", ', '"é世界👩‍💻", '):
             expect(any(m.startswith(want) for m in said), f"no {want} in {said}")
         stored = {o["name"]: o["len"] for o in log if o["message"].startswith("stored ")}
-        same(stored, {"plain": 4, "é世界👩‍💻": 4}, "names of files")
+        equal(stored, {"plain": 4, "é世界👩‍💻": 4}, "names of files")
         refused = {o["reason"] for o in ended if o["end"] == "refused"}
         expect(refused <= {"name", "not_found"} and refused, f"refused: {refused}")
-        same([o["message"] for o in log if o["level"] == "ERROR"], [], "errors")
+        equal([o["message"] for o in log if o["level"] == "ERROR"], [], "errors")
 
 
 @checks("log-is-quiet-when-told")
@@ -571,7 +588,7 @@ def quiet(c):
     with serving(c, "hello=0", "-q", metrics=None) as server:
         with server.dial("hello") as s:
             finish(s)
-        same(server.stop(), [], "the log")
+        equal(server.stop(), [], "the log")
 
 
 class Context:

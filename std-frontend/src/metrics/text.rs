@@ -38,13 +38,14 @@ type Sample = (Vec<(&'static str, &'static str)>, u64);
 impl Collector for &'static Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
+        // First: of what is not open here, the end is counted below.
+        let open: Vec<_> = self.rows.iter().flat_map(Row::open).collect();
+        let help = "Conversations that are open.";
+        families.samples("anywire_connections_open", help, MetricType::Gauge, &open)?;
         for Counter { name, help, of } in COUNTERS {
             let samples: Vec<_> = self.rows.iter().flat_map(of).collect();
             families.samples(name, help, MetricType::Counter, &samples)?;
         }
-        let open: Vec<_> = self.rows.iter().flat_map(Row::open).collect();
-        let help = "Conversations that are open.";
-        families.samples("anywire_connections_open", help, MetricType::Gauge, &open)?;
         families.times(&self.rows)?;
         for (name, help, value) in [
             (
