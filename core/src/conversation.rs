@@ -380,7 +380,7 @@ impl<S: Session> Conversation<S> {
         }
         self.stage = match self.stage {
             Stage::Draining { end, .. } => Stage::Closed(end),
-            _ if pending => Stage::Closed(End::Aborted(Reason::Idle)),
+            _ if pending => Stage::Closed(End::Aborted(Reason::Unread)),
             Stage::Waiting if self.wake.is_some_and(|wake| wake <= now) => Stage::Ready,
             Stage::Waiting if self.retires_at().is_some_and(|at| at <= now) => {
                 return self.retire_if_idle(now);
