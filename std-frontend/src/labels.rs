@@ -2,7 +2,7 @@
 //! the network sends.
 
 use anywire_core::event::End;
-use anywire_core::request::Refusal;
+use anywire_core::request::{Refusal, Stop};
 use anywire_core::session::Reason;
 
 /// Every way to end, and every reason there is for it.
@@ -19,6 +19,7 @@ pub(crate) const ENDS: &[(&str, &[&str])] = &[
 /// Why we abort a conversation.
 const REASONS: &[&str] = &[
     "cut",
+    "stalled",
     "ended_early",
     "frame",
     "idle",
@@ -59,6 +60,7 @@ pub(crate) fn end(end: End) -> (&'static str, Option<&'static str>) {
 
 fn reason(reason: Reason) -> &'static str {
     match reason {
+        Reason::Cut { stop: Stop::TimedOut, .. } => "stalled",
         Reason::Cut { .. } => "cut",
         Reason::EndedEarly { .. } => "ended_early",
         Reason::Frame(_) => "frame",
@@ -92,7 +94,6 @@ pub(crate) fn refusal(refusal: Refusal) -> &'static str {
 mod tests {
     use anywire_core::frame::FrameError;
     use anywire_core::name::NameError;
-    use anywire_core::request::Stop;
     use anywire_core::session::Breach;
 
     use super::*;
@@ -112,6 +113,7 @@ mod tests {
         ];
         let reasons = [
             Reason::Cut { moved: 1, stop: Stop::Reset },
+            Reason::Cut { moved: 1, stop: Stop::TimedOut },
             Reason::EndedEarly { got: 1, want: 2 },
             Reason::Frame(FrameError::Tag { found: 7, allowed: &[] }),
             Reason::Idle,

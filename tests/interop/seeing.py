@@ -399,15 +399,19 @@ def limits(c):
         with server.dial("upload") as s:
             s.sendall(string("half of a name")[:5])
             equal(read_to_end(s), (b"", "RST"), "one with half a name")
+        with server.dial("upload") as s:
+            asks(s, string("one"), b"OK")
+            s.sendall(data(b"half of a body")[:9])
+            equal(read_to_end(s), (b"", "RST"), "one with half a body")
         # It takes nothing of its answers.
         with server.dial("echo", rcvbuf=4096, sndbuf=4096) as s:
             s.setblocking(False)
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 while True:
                     s.send(bytes(65536))
-            n = server.once(lambda n: sum(n.ended("echo").values()) == 2)
+            n = server.once(lambda n: sum(sum(n.ended(name).values()) for name in ("echo", "upload")) == 4)
         equal(n.ended("echo"), {("idle",): 1, ("aborted", "unread"): 1}, "echo ended")
-        equal(n.ended("upload"), {("aborted", "head_timeout"): 1}, "upload ended")
+        equal(n.ended("upload"), {("aborted", "head_timeout"): 1, ("aborted", "stalled"): 1}, "upload ended")
 
 
 @checks("metrics-of-a-shortage")
@@ -523,6 +527,14 @@ def in_use(c):
         finally:
             process.kill()
             process.wait()
+
+
+@checks("metrics-beyond-this-machine")
+def beyond(c):
+    with serving(c, "hello=0", metrics="0.0.0.0:0") as server:
+        warned = server.logged(lambda o: o["level"] == "WARN")
+        expect("metrics are served on 0.0.0.0, beyond this machine" in warned["message"], warned["message"])
+        server.scrape()
 
 
 @checks("log-of-what-keeps-it-from-starting")
