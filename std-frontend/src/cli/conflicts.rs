@@ -76,14 +76,9 @@ impl Conflict {
             Some(place) => Some(&places.get(place)?.listed),
             None => None,
         };
-        let name = listed.map_or(METRICS, |listed| listed.about.name);
-        let option = match listed {
-            Some(_) => name.to_owned(),
-            None => format!("--{METRICS}"),
-        };
-        let other = match listed {
-            Some(_) => format!("{name}=PORT ({name}=0 takes a free one)"),
-            None => format!("{option} [ADDR:]PORT (0 takes a free one)"),
+        let (name, other, with) = match listed.map(|listed| listed.about.name) {
+            Some(name) => (name, format!("{name}=PORT ({name}=0 takes a free one)"), "--bind"),
+            None => (METRICS, "--metrics [ADDR:]PORT (0 takes a free one)".to_owned(), "--metrics"),
         };
         let advice = match why {
             Why::Ours(_) => format!("; take another port: {other}"),
@@ -92,7 +87,6 @@ impl Conflict {
                     format!("; stop what uses it, or take another port: {other}")
                 }
                 io::ErrorKind::AddrNotAvailable => {
-                    let with = if listed.is_some() { "--bind" } else { &option };
                     format!("; give an address of this host with {with}")
                 }
                 io::ErrorKind::PermissionDenied => {
