@@ -122,8 +122,8 @@ impl network::Server for Server<FolderStore> {
         self.bind_datagram(service, addr)
     }
 
-    fn free_port(&mut self, ip: IpAddr) -> io::Result<u16> {
-        Server::free_port(self, ip)
+    fn free_port(&mut self, addr: SocketAddr) -> io::Result<u16> {
+        Server::free_port(self, addr.ip())
     }
 
     fn stopper(&self) -> Box<dyn Fn() + Send> {

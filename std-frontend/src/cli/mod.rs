@@ -8,6 +8,7 @@ mod completions;
 mod conflicts;
 mod connect;
 mod endpoint;
+mod esc;
 mod failure;
 mod list;
 pub mod network;
@@ -17,6 +18,7 @@ mod serve;
 mod settings;
 mod signals;
 pub mod system;
+mod terminal;
 mod values;
 
 use std::ffi::OsString;

@@ -129,7 +129,7 @@ pub trait Server {
         D: DatagramService + Send + 'static;
 
     /// A port of `addr` that is free for streams and for datagrams.
-    fn free_port(&mut self, addr: IpAddr) -> io::Result<u16>;
+    fn free_port(&mut self, addr: SocketAddr) -> io::Result<u16>;
 
     /// What makes [`run`](Self::run) stop in good order, from any thread.
     fn stopper(&self) -> Box<dyn Fn() + Send>;

@@ -96,6 +96,9 @@ pub(super) struct Serve<N: Network> {
     /// Print on standard output what the labs' servers print
     #[arg(long)]
     pub(super) transcript: bool,
+    /// Stop when Esc is pressed alone in the terminal of standard input
+    #[arg(long)]
+    pub(super) esc: bool,
     /// What a line of the log is: text, or a JSON object
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     pub(super) log_format: Format,
@@ -159,7 +162,7 @@ pub(super) enum Client {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Target {
     /// The server's name or address
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = values::host_option)]
     pub(super) host: Option<String>,
     /// The server's port, if it is not the service's default
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -272,7 +275,7 @@ pub(super) struct Guess {
 #[derive(Debug, Args)]
 pub(super) struct ReportSize {
     /// The servers' name or address
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = values::host_option)]
     pub(super) host: Option<String>,
     /// hello's port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -291,10 +294,10 @@ pub(super) struct ReportSize {
 #[derive(Debug, Args)]
 pub(super) struct Connect {
     /// The server's name or address
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", value_parser = values::host)]
     pub(super) host: String,
     /// The server's port
-    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_name = "PORT", value_parser = values::port)]
     pub(super) port: u16,
     /// Send TEXT instead of standard input; \r \n \t \xNN stand for bytes
     #[arg(long, value_name = "TEXT", value_parser = values::unescape, allow_hyphen_values = true)]

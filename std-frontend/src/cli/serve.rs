@@ -3,7 +3,7 @@
 //! Whatever is wrong is told at once: the folder, the network, and each address that cannot be had.
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ use crate::cli::failure::Failure;
 use crate::cli::network::{Network, Plan, Server};
 use crate::cli::options::Serve;
 use crate::cli::settings::Settings;
-use crate::cli::{signals, values};
+use crate::cli::{esc, signals, values};
 use crate::console::TOLD;
 use crate::console::escape::Shown;
 use crate::console::log::{Format, Level, Log};
@@ -55,9 +55,9 @@ pub(super) fn run<N: Network>(
     given: &Given,
     log: &Log,
 ) -> Result<(), Failure> {
-    let places = places(&args, Host::from(N::default_bind(&options)))?;
+    let default = N::default_bind(&options);
+    let places = places(&args, Host::from(default))?;
     check_settings(&places, settings)?;
-    warn_beyond_loopback(&places, &Host::from(N::default_bind(&options)), args.metrics);
 
     let output = Arc::new(Mutex::new(Output::new(false)));
     let transcript = args.transcript.then(|| Arc::new(transcript_to(Arc::clone(&output))));
@@ -103,12 +103,21 @@ pub(super) fn run<N: Network>(
         return Err(Failure::Unserved { problems, instead });
     };
 
+    warn_beyond_loopback(&places, default);
     if let (Some(endpoint), Some(metrics)) = (endpoint, metrics) {
-        let url = endpoint.url();
+        let (addr, url) = (endpoint.addr(), endpoint.url());
         endpoint.serve(metrics).context("cannot serve metrics")?;
         tracing::info!(target: TOLD, url, "metrics are at {url}");
+        if !addr.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                "metrics are served on {}, beyond this machine: whoever reaches the port can read them",
+                addr.ip()
+            );
+        }
     }
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
+    let listening = args.esc.then(esc::begin).transpose();
+    let _keys = listening.context("cannot listen for Esc")?;
     {
         let mut output = lock(&output);
         for bound in &bound {
@@ -256,14 +265,9 @@ fn counted(places: &[Place], log: &Log) -> &'static Metrics {
     Box::leak(Box::new(Metrics::new(services, log.lost_counter())))
 }
 
-fn warn_beyond_loopback(places: &[Place], default: &Host, metrics: Option<SocketAddr>) {
-    if let Some(addr) = metrics.filter(|addr| !addr.ip().is_loopback()) {
-        tracing::warn!(
-            "metrics are served on {}, beyond this machine: whoever reaches the port can read them",
-            addr.ip()
-        );
-    }
-    let beyond = |place: &&Place| !place.host.ip.is_loopback() && place.host.ip != default.ip;
+fn warn_beyond_loopback(places: &[Place], default: IpAddr) {
+    let beyond =
+        |place: &&Place| !place.host.ip.to_canonical().is_loopback() && place.host.ip != default;
     if let Some(place) = places.iter().find(beyond) {
         tracing::warn!(
             "listening on {}, beyond this machine: whoever reaches the port can read and store files",
@@ -284,7 +288,7 @@ fn bind_all(
     for (at, place) in places.iter().enumerate() {
         let mut port = place.port;
         if port == 0 && place.listed.protocols.len() > 1 {
-            match server.free_port(place.host.ip) {
+            match server.free_port(place.host.at(0)) {
                 Ok(free) => port = free,
                 Err(error) => {
                     conflicts.push(Conflict::new(at, place.host.at(0), Protocol::Tcp, error));

@@ -6,7 +6,6 @@
 //! A connection that has said nothing costs nothing here, and one that has, a bounded part of what it said.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use tracing::Level;
 use crate::clock;
 use crate::console::escape::Shown;
 use crate::console::lines::TOLD;
-use crate::console::words::{Lasting, Quoted, counted, how};
+use crate::console::words::{KEPT, Lasting, QUOTED, Quoted, Words, counted, how};
 use crate::engine::{Link, Observer, Protocol};
 use crate::labels;
 
@@ -34,10 +33,7 @@ pub struct Visits {
 /// What a conversation was about, so far.
 #[derive(Debug, Default)]
 struct Visit {
-    /// In words: its beginning, if it goes on for long.
-    /// Invariant: at most `KEPT` bytes, and what shows that there was more.
-    words: String,
-    full: bool,
+    words: Words,
     /// A request was refused, and that is in the words.
     refused: bool,
     messages: u64,
@@ -46,12 +42,6 @@ struct Visit {
     /// The file that is coming in: its name, escaped.
     file: Option<String>,
 }
-
-/// So much of what a conversation was about is kept until it is over,
-const KEPT: usize = 256;
-
-/// and so much of one message.
-const QUOTED: usize = 64;
 
 /// Wakes for one level, known when it is compiled, as `tracing` wants it.
 macro_rules! tell {
@@ -81,7 +71,7 @@ impl Observer for Visits {
 }
 
 impl Visits {
-    /// Keeps what an event says of what the conversation is about.
+    /// Keeps what an event says of what the conversation is about. A file's name is 255 bytes at most.
     fn said(&self, link: &Link, event: Event<'_>) {
         match event {
             Event::Created { name } => {
@@ -95,26 +85,26 @@ impl Visits {
                 tell!(Level::DEBUG, link, name, len, "stored \"{name}\", {bytes}");
                 visit.files += 1;
                 visit.stored += len;
-                visit.push(format_args!("\"{name}\" {bytes} stored"));
+                visit.words.push(format_args!("\"{name}\" {bytes} stored"));
             }),
             Event::Opened { name, len } => {
                 let (quoted, bytes) = (Quoted(name, KEPT), counted(len, "byte"));
                 tell!(Level::DEBUG, link, name = %Shown(name), len, "sending {quoted}, {bytes}");
                 self.visit(link, |visit| {
-                    visit.push(format_args!("{quoted} of {bytes}"));
+                    visit.words.push(format_args!("{quoted} of {bytes}"));
                 });
             }
             Event::Refused { name, why } => self.visit(link, |visit| {
                 visit.refused = true;
-                visit.push(format_args!("{} refused: {why}", Quoted(name, KEPT)));
+                visit.words.push(format_args!("{} refused: {why}", Quoted(name, KEPT)));
             }),
             Event::Noted { text } => self.visit(link, |visit| {
-                visit.push(format_args!("says {}", Quoted(text, KEPT)));
+                visit.words.push(format_args!("says {}", Quoted(text, KEPT)));
             }),
             Event::Message { text } => self.visit(link, |visit| {
                 visit.messages += 1;
                 if visit.messages == 1 {
-                    visit.push(Quoted(text, QUOTED));
+                    visit.words.push(Quoted(text, QUOTED));
                 }
             }),
             _ => {}
@@ -180,29 +170,13 @@ impl Visits {
 }
 
 impl Visit {
-    fn push(&mut self, words: impl std::fmt::Display) {
-        if self.full {
-            return;
-        }
-        let separator = if self.words.is_empty() { "" } else { ", " };
-        // Writing into a String cannot fail.
-        let _ = write!(self.words, "{separator}{words}");
-        if self.words.len() > KEPT {
-            let cut = (0..=KEPT).rev().find(|&at| self.words.is_char_boundary(at));
-            self.words.truncate(cut.unwrap_or(0));
-            self.words.push_str("...");
-            self.words.shrink_to_fit();
-            self.full = true;
-        }
-    }
-
     /// The conversation in a line.
     fn line(&self, end: End, received: u64, sent: u64, time: Duration) -> String {
         let mut parts = Vec::new();
         if !self.words.is_empty() {
             let more = self.messages.saturating_sub(1);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            parts.push(format!("{}{more}", self.words));
+            parts.push(format!("{}{more}", self.words.as_str()));
         }
         if let Some(name) = &self.file {
             parts.push(format!("\"{name}\" not stored"));
@@ -262,9 +236,11 @@ impl Pace {
 fn trace(link: &Link, event: Event<'_>) {
     match event {
         Event::Data { bytes } => {
-            tell!(Level::TRACE, link, len = bytes.len(), "data \"{}\"", Shown(bytes));
+            tell!(Level::TRACE, link, len = bytes.len(), "data {}", Quoted(bytes, KEPT));
         }
-        Event::Message { text } => tell!(Level::TRACE, link, "message \"{}\"", Shown(text)),
+        Event::Message { text } => {
+            tell!(Level::TRACE, link, len = text.len(), "message {}", Quoted(text, KEPT))
+        }
         Event::Moving { moved, .. } => {
             tell!(Level::TRACE, link, moved, "moved {moved} bytes so far")
         }
@@ -360,7 +336,7 @@ mod tests {
         assert!(visits.open.lock().unwrap().is_empty());
         visits.said(&link, Event::Message { text: &[0; 4096] });
         visits.said(&link, Event::Message { text: &[0; 4096] });
-        assert!(visits.open.lock().unwrap()[&(addr, addr)].words.capacity() <= 2 * KEPT);
+        assert!(visits.open.lock().unwrap()[&(addr, addr)].words.as_str().len() <= 4 * QUOTED + 8);
         visits.ended(&link, FINISHED, 0, 0);
         assert!(visits.open.lock().unwrap().is_empty());
     }

@@ -1,6 +1,6 @@
 //! Numbers and durations, and a peer's words, as a person reads them.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 use anywire_core::event::End;
@@ -27,6 +27,47 @@ impl fmt::Display for Lasting {
             60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
             _ => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
         }
+    }
+}
+
+/// What a conversation was about, part by part: its beginning, if it goes on for long.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// Invariant: one part, or more within `KEPT`, and what shows that there was more.
+    text: String,
+    full: bool,
+}
+
+/// So much of what a conversation was about is kept until it is over,
+pub(super) const KEPT: usize = 256;
+
+/// and so much of one message.
+pub(super) const QUOTED: usize = 64;
+
+impl Words {
+    /// Adds a part, if there is room: the first one always has, and none is cut, so that no quote stays open.
+    pub(super) fn push(&mut self, part: impl Display) {
+        if self.full {
+            return;
+        }
+        let part = part.to_string();
+        if self.text.is_empty() {
+            self.text = part;
+        } else if self.text.len() + part.len() <= KEPT {
+            self.text.extend([", ", &part]);
+        } else {
+            self.text.push_str(", ...");
+            self.text.shrink_to_fit();
+            self.full = true;
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
     }
 }
 

@@ -59,7 +59,7 @@ fn who_came_what_they_did_and_what_it_was_in_all() {
     };
     assert_eq!(row("echo"), [1, 0, 1, 0, 1, 8, 8]);
     assert_eq!(row("hello"), [1, 1, 0, 0, 0, 7, 50]);
-    assert_eq!(row("file"), [1, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(row("file"), [1, 0, 0, 1, 0, 7, 0]);
     assert_eq!(row("knock"), [1, 1, 0, 0, 0, 0, 0]);
     // Nobody was reset, and no line was lost.
     assert!(!log.contains("  reset  ") && !log.contains("lost"), "{log}");

@@ -6,6 +6,7 @@ mod conflicts;
 mod connect;
 mod console;
 mod dialogues;
+mod esc;
 mod fixed;
 mod guess;
 mod harness;

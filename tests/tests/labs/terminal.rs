@@ -111,15 +111,8 @@ impl Terminal {
             let text = text.trim_end_matches('\r');
             // What a progress bar has shown before it was wiped.
             let text = text.rsplit_once('\r').map_or(text, |(_, last)| last);
-            let line = without_escapes(text) + newline;
-            match line.split_once(MARK) {
-                // After Ctrl-C, the prompt may stand behind what was shown last.
-                Some((before, prompt)) if !before.is_empty() => {
-                    seen.extend([before, "\n", prompt]);
-                }
-                Some((_, prompt)) => seen.push_str(prompt),
-                None => seen.push_str(&line),
-            }
+            seen.push_str(&without_escapes(text).replace(MARK, ""));
+            seen.push_str(newline);
         }
         seen
     }
