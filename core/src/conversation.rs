@@ -283,7 +283,7 @@ impl<S: Session> Conversation<S> {
             if len > 0 {
                 (self.since, self.spoke) = (now, now);
                 let of = left.map(|left| left.saturating_add(before));
-                host.observe(Event::Moving { moved, of });
+                host.observe(Event::Moving { sending, len, moved, of });
             }
             let counted = if sending { &mut self.sent } else { &mut self.received };
             *counted = counted.saturating_add(len);
@@ -391,7 +391,7 @@ impl<S: Session> Conversation<S> {
         }
         self.stage = match self.stage {
             Stage::Draining { end, .. } => Stage::Closed(end),
-            _ if pending => Stage::Closed(End::Aborted(Reason::Idle)),
+            _ if pending => Stage::Closed(End::Aborted(Reason::Unread)),
             Stage::Waiting if self.wake.is_some_and(|wake| wake <= now) => Stage::Ready,
             Stage::Waiting if self.retires_at().is_some_and(|at| at <= now) => {
                 return self.retire_if_idle(now);

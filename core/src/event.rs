@@ -41,6 +41,10 @@ pub enum Event<'a> {
     },
     /// Some of a body moved between the wire and a file. From the driver.
     Moving {
+        /// Whether it goes to the wire, or comes from there.
+        sending: bool,
+        /// Bytes moved since the last of these events.
+        len: u64,
         /// Bytes moved so far.
         moved: u64,
         /// Bytes in all, where that is known.

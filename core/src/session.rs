@@ -129,6 +129,8 @@ pub enum Reason {
     NoClock,
     /// Nothing moved for too long, in the middle of something.
     Idle,
+    /// The peer took nothing of what was on its way to it for too long.
+    Unread,
     /// A head or a name took too long to arrive.
     HeadTimeout,
     /// The server stops, and could wait no longer.
@@ -263,6 +265,7 @@ impl fmt::Display for Reason {
             Self::NoClock => f.write_str("the host has no clock"),
             Self::NoAnswer => f.write_str("the stream ended without an answer"),
             Self::Idle => f.write_str("nothing moved for too long"),
+            Self::Unread => f.write_str("the peer took nothing for too long"),
             Self::HeadTimeout => f.write_str("a head or a name took too long"),
             Self::Stopped => f.write_str("the server stops"),
             Self::Failed => f.write_str("the transport or the host failed"),

@@ -7,6 +7,8 @@ pub mod clock;
 pub mod console;
 pub mod engine;
 pub mod folder;
+mod labels;
+pub mod metrics;
 pub mod open_files;
 pub mod shim;
 mod unsent;

@@ -252,7 +252,7 @@ impl<'n> World<'n> {
         let mut sent = 0;
         // On a busy machine a pause is not the end of what fits.
         while self.push(stream, piece, &mut sent) {}
-        assert_eq!(self.ended(), End::Aborted(Reason::Idle));
+        assert_eq!(self.ended(), End::Aborted(Reason::Unread));
     }
 
     /// Has a peer that sends single messages, with silences between them or none, tried again where time is real: there a busy machine can

@@ -85,6 +85,16 @@ fn the_std_clients_keep_the_contract() {
 }
 
 #[test]
+fn the_std_servers_tell_of_themselves() {
+    if left_out("std") || python_is_missing() {
+        return;
+    }
+    let mut suite = Command::new("python3");
+    suite.arg(interop().join("seeing.py")).arg("--program").arg(directory().join("anywire"));
+    assert_held(&suite.output().unwrap());
+}
+
+#[test]
 fn the_smoltcp_servers_keep_the_contract() {
     if left_out("smoltcp") || python_is_missing() {
         return;
@@ -134,4 +144,15 @@ fn the_smoltcp_clients_keep_the_contract() {
         .arg(directory().join("anywire-tap"))
         .output();
     assert_held(&output.unwrap());
+}
+
+#[test]
+fn the_smoltcp_servers_tell_of_themselves() {
+    if left_out("smoltcp") || python_is_missing() {
+        return;
+    }
+    let Some(mut suite) = in_tap_shell() else { return };
+    suite.arg("python3").arg(interop().join("seeing.py")).args(["--host", "192.168.69.1"]);
+    suite.arg("--program").arg(directory().join("anywire-tap"));
+    assert_held(&suite.output().unwrap());
 }

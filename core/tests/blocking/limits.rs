@@ -66,7 +66,7 @@ fn a_silence_ends_a_name() {
 fn a_reply_that_nobody_reads_is_an_abort() {
     let mut wire = Scripted::sends(&[b"one"]).full_at(10);
     let outcome = hold_plain(Checked::new(hello::Session::default()), &mut wire, AMPLE);
-    assert_eq!(outcome.end, End::Aborted(Reason::Idle));
+    assert_eq!(outcome.end, End::Aborted(Reason::Unread));
     assert_eq!((wire.written.len(), wire.millis(), wire.aborted), (10, IDLE, true));
 }
 
@@ -123,7 +123,7 @@ fn a_peer_that_never_stops_sending_is_drained_by_bytes() {
 fn what_has_no_room_to_go_stays_on_the_wire() {
     let mut wire = Scripted::silent().then(0, &[7; 1000]).full_at(4);
     let outcome = hold_plain(Checked::new(echo::Session), &mut wire, (64, 4));
-    assert_eq!(outcome.end, End::Aborted(Reason::Idle));
+    assert_eq!(outcome.end, End::Aborted(Reason::Unread));
     // Four bytes are out, and four wait.
     assert_eq!((wire.written.len(), wire.unread.len()), (4, 992));
 }

@@ -150,7 +150,7 @@ fn pending_output_is_an_abort_in_every_stage() {
         rig.conversation.wrote(ms(50));
         assert_eq!(rig.deadline_with_output(), Some(150), "stage {at}");
         rig.conversation.expire(ms(150), &LIMITS, true);
-        assert_eq!(rig.want(), Want::Abort(Reason::Idle), "stage {at}");
+        assert_eq!(rig.want(), Want::Abort(Reason::Unread), "stage {at}");
     }
 }
 

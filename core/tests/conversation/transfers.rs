@@ -53,8 +53,8 @@ fn a_body_is_complete_when_all_of_it_was_moved() {
     assert_eq!(
         rig.told.0,
         [
-            "Moving { moved: 3, of: Some(10) }",
-            "Moving { moved: 10, of: Some(10) }",
+            "Moving { sending: true, len: 3, moved: 3, of: Some(10) }",
+            "Moving { sending: true, len: 7, moved: 10, of: Some(10) }",
             "Moved { len: 10, stop: Complete }",
         ]
     );
@@ -69,7 +69,7 @@ fn a_body_of_unknown_length_goes_on_to_the_end_of_the_stream() {
     rig.step(b"");
     let all = u64::from(u32::MAX) + 5;
     assert_eq!(rig.ended(), Some((cut(all, Stop::Ended), all, 0)));
-    assert_eq!(rig.told.0[0], "Moving { moved: 5, of: None }");
+    assert_eq!(rig.told.0[0], "Moving { sending: false, len: 5, moved: 5, of: None }");
 }
 
 #[test]

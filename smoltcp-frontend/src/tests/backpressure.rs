@@ -169,7 +169,7 @@ fn a_peer_that_never_reads_stops_itself_and_nobody_else() {
     // Output that is not taken counts as idle, and with something owed an end would lie.
     sim.net.run(SECOND * 310);
     let end = sim.log.of(peer).pop();
-    assert!(matches!(end, Some(Told::Ended(End::Aborted(Reason::Idle), ..))), "{end:?}");
+    assert!(matches!(end, Some(Told::Ended(End::Aborted(Reason::Unread), ..))), "{end:?}");
 }
 
 #[test]

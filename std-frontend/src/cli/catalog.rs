@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::network::Server;
 use crate::cli::settings::Settings;
 use crate::engine::Protocol;
+use crate::metrics::{Metered, Metrics};
 
 /// One service, and what it runs on.
 #[derive(Clone, Debug)]
@@ -100,13 +101,14 @@ pub(super) fn check(names: &[&str], settings: &Settings) -> Result<(), Failure> 
     check.wrong.map_or(Ok(()), |wrong| Err(Failure::usage(wrong)))
 }
 
-/// Binds the service `name`, set as `settings` says, over `protocol` to `addr`; `None`: there is none.
+/// Binds the service `name`, set as `settings` says, over `protocol` to `addr`; `None`: there is none. What it does is counted in `metrics`.
 pub(super) fn bind(
     server: &mut impl Server,
     name: &str,
     settings: &Settings,
     protocol: Protocol,
     addr: SocketAddr,
+    metrics: Option<&'static Metrics>,
 ) -> Option<io::Result<SocketAddr>> {
     struct Bind<'a, S> {
         server: &'a mut S,
@@ -114,13 +116,21 @@ pub(super) fn bind(
         settings: &'a Settings,
         protocol: Protocol,
         addr: SocketAddr,
+        metrics: Option<&'static Metrics>,
         done: Option<io::Result<SocketAddr>>,
+    }
+
+    impl<Srv> Bind<'_, Srv> {
+        fn metered<T>(&self, service: T) -> Metered<T> {
+            Metered::new(service, self.metrics.and_then(|metrics| metrics.steps(self.name)))
+        }
     }
 
     impl<Srv: Server> Visitor for Bind<'_, Srv> {
         fn stream<S: StreamService + Send + 'static>(&mut self, mut service: S) {
             if S::ABOUT.name == self.name && self.protocol == Protocol::Tcp {
                 let set = self.settings.apply(S::SETTINGS, |name, value| service.set(name, value));
+                let service = self.metered(service);
                 let bound = |()| self.server.bind_stream(service, self.addr);
                 self.done = Some(set.map_err(io::Error::other).and_then(bound));
             }
@@ -129,13 +139,14 @@ pub(super) fn bind(
         fn datagram<D: DatagramService + Send + 'static>(&mut self, mut service: D) {
             if D::ABOUT.name == self.name && self.protocol == Protocol::Udp {
                 let set = self.settings.apply(D::SETTINGS, |name, value| service.set(name, value));
+                let service = self.metered(service);
                 let bound = |()| self.server.bind_datagram(service, self.addr);
                 self.done = Some(set.map_err(io::Error::other).and_then(bound));
             }
         }
     }
 
-    let mut bind = Bind { server, name, settings, protocol, addr, done: None };
+    let mut bind = Bind { server, name, settings, protocol, addr, metrics, done: None };
     catalog(&mut bind);
     bind.done
 }

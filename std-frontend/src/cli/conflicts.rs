@@ -13,12 +13,13 @@ use clap::{ArgAction, ArgMatches, Command};
 use crate::cli::serve::Place;
 use crate::console::escape::Shown;
 use crate::engine::Protocol;
+use crate::metrics::Endpoint;
 
 /// A place that cannot be had.
 #[derive(Debug)]
 pub(super) struct Conflict {
-    /// Which of the places it is.
-    pub(super) place: usize,
+    /// Which of the places it is; `None`: that of the metrics.
+    pub(super) place: Option<usize>,
     /// Where it would have been.
     pub(super) addr: SocketAddr,
     /// Over which protocols it cannot be had.
@@ -42,7 +43,12 @@ impl Conflict {
         protocol: Protocol,
         error: io::Error,
     ) -> Self {
-        Self { place, addr, protocols: vec![protocol], why: Why::Error(error) }
+        Self { place: Some(place), addr, protocols: vec![protocol], why: Why::Error(error) }
+    }
+
+    /// The metrics cannot be served there.
+    pub(super) fn of_metrics(addr: SocketAddr, error: io::Error) -> Self {
+        Self { place: None, addr, protocols: vec![Protocol::Tcp], why: Why::Error(error) }
     }
 
     /// Whether another port would help.
@@ -65,9 +71,15 @@ impl Conflict {
 
     /// What is wrong, and what to do.
     fn problem(&self, places: &[Place]) -> Option<anyhow::Error> {
-        let place = places.get(self.place)?;
-        let (name, addr, why) = (place.listed.about.name, self.addr, &self.why);
-        let other = format!("{name}=PORT ({name}=0 takes a free one)");
+        let (addr, why) = (self.addr, &self.why);
+        let listed = match self.place {
+            Some(place) => Some(&places.get(place)?.listed),
+            None => None,
+        };
+        let (name, other, with) = match listed.map(|listed| listed.about.name) {
+            Some(name) => (name, format!("{name}=PORT ({name}=0 takes a free one)"), "--bind"),
+            None => (METRICS, "--metrics [ADDR:]PORT (0 takes a free one)".to_owned(), "--metrics"),
+        };
         let advice = match why {
             Why::Ours(_) => format!("; take another port: {other}"),
             Why::Error(error) => match error.kind() {
@@ -75,17 +87,17 @@ impl Conflict {
                     format!("; stop what uses it, or take another port: {other}")
                 }
                 io::ErrorKind::AddrNotAvailable => {
-                    "; give an address of this host with --bind".to_owned()
+                    format!("; give an address of this host with {with}")
                 }
                 io::ErrorKind::PermissionDenied => {
-                    format!("; ports below 1024 may need privileges: {name}=PORT takes another")
+                    format!("; ports below 1024 may need privileges; take another port: {other}")
                 }
                 _ => String::new(),
             },
         };
         // Of a service with one protocol, or of all that it has, there is nothing to be said.
         let over = match self.protocols.as_slice() {
-            [protocol] if place.listed.protocols.len() > 1 => {
+            [protocol] if listed.is_some_and(|listed| listed.protocols.len() > 1) => {
                 format!(", over {}", protocol.as_str())
             }
             _ => String::new(),
@@ -120,7 +132,7 @@ pub(super) fn with_earlier(places: &[Place], at: usize, protocol: Protocol) -> O
             && same(other.host.ip, place.host.ip)
     })?;
     Some(Conflict {
-        place: at,
+        place: Some(at),
         addr: place.host.at(place.port),
         protocols: vec![protocol],
         why: Why::Ours(other.listed.about.name),
@@ -159,17 +171,35 @@ pub(super) fn instead(
 ) -> Option<(String, bool)> {
     let mut ports: Vec<_> = places.iter().map(|place| place.port).collect();
     let mut moved = false;
+    let of_port = |conflict: &&Conflict| conflict.is_of_port();
     for (at, place) in places.iter().enumerate() {
-        if !conflicts.iter().any(|conflict| conflict.place == at && conflict.is_of_port()) {
+        if !conflicts.iter().filter(of_port).any(|conflict| conflict.place == Some(at)) {
             continue;
         }
         moved = true;
         let port = free_port(place, &ports, &mut can)?;
         *ports.get_mut(at)? = port;
     }
+    let mut metrics = None;
+    if let Some(conflict) = conflicts.iter().filter(of_port).find(|other| other.place.is_none()) {
+        metrics = Some(other_place(conflict.addr, &ports)?);
+    }
     let all = conflicts.iter().all(Conflict::is_of_port);
-    moved.then(|| (given.line(places, &ports), all))
+    (moved || metrics.is_some()).then(|| (given.line(places, &ports, metrics), all))
 }
+
+/// The next place for metrics that is free now, and whose port is asked for by no service.
+fn other_place(mut addr: SocketAddr, asked: &[u16]) -> Option<SocketAddr> {
+    let near = if addr.port() < PRIVILEGED { addr.port() + 10_000 } else { addr.port() };
+    let mut ports = (near..=u16::MAX).filter(|port| !asked.contains(port)).take(TRIES);
+    ports.find_map(|port| {
+        addr.set_port(port);
+        Endpoint::bind(addr).is_ok().then_some(addr)
+    })
+}
+
+/// So many ports are looked at: each costs a system call or two.
+const TRIES: usize = 4096;
 
 /// A port that is free for all that the place is for, and asked for by no other: the service's own default if that is, or else the next
 /// one. What was a port for the privileged becomes one of the same look.
@@ -178,9 +208,6 @@ fn free_port(
     asked: &[u16],
     mut can: impl FnMut(SocketAddr, Protocol) -> bool,
 ) -> Option<u16> {
-    /// So many are looked at: each costs a system call or two.
-    const TRIES: usize = 4096;
-
     let near = if place.port < PRIVILEGED { place.port + 10_000 } else { place.port };
     let defaults: Vec<_> =
         super::catalog::services().iter().map(|listed| listed.about.port).collect();
@@ -204,6 +231,9 @@ pub(super) struct Given {
 
 /// The option that gives the port of a single service.
 const PORT: &str = "port";
+
+/// The option that says where metrics are, and what they are called.
+const METRICS: &str = "metrics";
 
 impl Given {
     /// What was given to `serve`, which has been built.
@@ -233,8 +263,8 @@ impl Given {
         Self { program: program.to_owned(), options, port: given(PORT) }
     }
 
-    /// The same for `places`, with these `ports`.
-    fn line(&self, places: &[Place], ports: &[u16]) -> String {
+    /// The same for `places`, with these `ports`, and with the metrics somewhere else if need be.
+    fn line(&self, places: &[Place], ports: &[u16], metrics: Option<SocketAddr>) -> String {
         let mut words = vec![self.program.clone(), super::SERVE.into()];
         for (place, port) in places.iter().zip(ports) {
             let (name, default) = (place.listed.about.name, place.listed.about.port);
@@ -257,6 +287,8 @@ impl Given {
                         .flat_map(|port| [format!("--{id}"), port.to_string()])
                         .map(OsString::from),
                 );
+            } else if let Some(addr) = metrics.filter(|_| id == METRICS) {
+                words.extend([format!("--{id}"), addr.to_string()].map(OsString::from));
             } else {
                 words.extend_from_slice(option);
             }
@@ -332,7 +364,7 @@ mod tests {
     fn services_are_in_each_others_way_by_protocol_port_and_address() {
         let of = |of: &[(&str, &str, u16)]| {
             let places = places(of);
-            among(&places).iter().map(|conflict| conflict.place).collect::<Vec<_>>()
+            among(&places).iter().filter_map(|conflict| conflict.place).collect::<Vec<_>>()
         };
         assert_eq!(of(&[("hello", "127.0.0.1", 7), ("date", "127.0.0.1", 7)]), [1]);
         assert_eq!(of(&[("echo", "127.0.0.1", 7), ("echo", "127.0.0.1", 7)]), [1, 1]);

@@ -76,11 +76,23 @@ pub(super) fn parse(text: &str) -> Result<Endpoint> {
     let Some((service, place)) = text.split_once('=') else {
         return Ok(Endpoint { service: text.to_owned(), host: None, port: None });
     };
+    let (host, port) = host_and_port(place, &format!("{service}="))?;
+    Ok(Endpoint { service: service.to_owned(), host, port: Some(port) })
+}
+
+/// Parses an address and a port, or a port of 127.0.0.1.
+pub(super) fn place(text: &str) -> Result<SocketAddr> {
+    let (host, port) = host_and_port(text, "")?;
+    Ok(host.unwrap_or_else(|| Host::from(IpAddr::from(Ipv4Addr::LOCALHOST))).at(port))
+}
+
+/// `[ADDR:]PORT`; `before` stands before it.
+fn host_and_port(place: &str, before: &str) -> Result<(Option<Host>, u16)> {
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) => {
             // Or the last group of an address would be taken for a port.
             if host.contains(':') && !host.starts_with('[') {
-                bail!("an IPv6 address stands in brackets: {service}=[::1]:9900");
+                bail!("an IPv6 address stands in brackets: {before}[::1]:9900");
             }
             (Some(Host::parse(host)?), port)
         }
@@ -89,7 +101,7 @@ pub(super) fn parse(text: &str) -> Result<Endpoint> {
     let port = port.parse().with_context(|| {
         format!("{port:?} is no port; ports are 0 to 65535, 0 takes a free one")
     })?;
-    Ok(Endpoint { service: service.to_owned(), host, port: Some(port) })
+    Ok((host, port))
 }
 
 #[cfg(test)]
@@ -115,6 +127,17 @@ mod tests {
         assert_eq!(Host::parse("[fe80::1%lo]").unwrap().at(9).to_string(), "[fe80::1%1]:9");
         let error = Host::parse("fe80::1%nosuch").unwrap_err().to_string();
         assert_eq!(error, "there is no interface \"nosuch\"");
+    }
+
+    #[test]
+    fn a_place_of_no_service() {
+        let shown = |text| place(text).unwrap().to_string();
+        assert_eq!(shown("9100"), "127.0.0.1:9100");
+        assert_eq!(shown("0.0.0.0:0"), "0.0.0.0:0");
+        assert_eq!(shown("[::1]:9100"), "[::1]:9100");
+        for wrong in ["", "x", "::1:9100", "echo=1", "1.2.3:4", "[::1]"] {
+            assert!(place(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

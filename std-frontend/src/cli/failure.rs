@@ -31,6 +31,23 @@ impl Failure {
         ))
     }
 
+    /// Says in the log what [`report`](Self::report) would say, and keeps the exit status: for a log that programs read. Wrong usage is
+    /// told to whoever typed it.
+    pub(super) fn logged(self) -> Self {
+        let (problems, instead) = match self {
+            Self::Failed(problems) => (problems, None),
+            Self::Unserved { problems, instead } => (problems, instead),
+            other => return other,
+        };
+        for problem in problems {
+            tracing::error!("{problem:#}");
+        }
+        if let Some((command, all)) = instead {
+            tracing::error!(command, "{}", avoids(all));
+        }
+        Self::Failed(Vec::new())
+    }
+
     /// Says it on standard error.
     pub(super) fn report(self, program: &str) -> ExitCode {
         match self {
@@ -46,13 +63,8 @@ impl Failure {
             Self::Unserved { problems, instead } => {
                 say_all(program, &problems);
                 if let Some((line, all)) = instead {
-                    let what = if all {
-                        "This command line avoids it"
-                    } else {
-                        "When the rest is put right, this command line avoids the ports that are taken"
-                    };
                     // Its words are quoted as a shell wants them, and escaped by that.
-                    let _ = writeln!(io::stderr(), "{what}:\n  {line}");
+                    let _ = writeln!(io::stderr(), "{}:\n  {line}", avoids(all));
                 }
                 ExitCode::FAILURE
             }
@@ -64,6 +76,15 @@ impl Failure {
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+/// What a command line does that is proposed instead.
+fn avoids(all: bool) -> &'static str {
+    if all {
+        "This command line avoids it"
+    } else {
+        "When the rest is put right, this command line avoids the ports that are taken"
     }
 }
 

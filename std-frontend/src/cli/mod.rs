@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use settings::Settings;
 
-use crate::console::log::{self, Level};
+use crate::console::log::{self, Format, Level};
 use conflicts::Given;
 use failure::Failure;
 use network::Network;
@@ -53,15 +53,20 @@ fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
     signals::survive_file_limit().map_err(anyhow::Error::from)?;
     match command {
         Some(Command::Serve(serve)) => {
-            let log = log::start(logging.level(Level::Normal));
-            serve::run::<N>(network, *serve, &settings, &given, &log)
+            let format = serve.log_format;
+            let log = log::start(logging.level(Level::Normal), format);
+            let served = serve::run::<N>(network, *serve, &settings, &given, &log);
+            match format {
+                Format::Text => served,
+                Format::Json => served.map_err(Failure::logged),
+            }
         }
         Some(Command::Client(client)) => {
-            let _log = log::start(logging.level(Level::Warnings));
+            let _log = log::start(logging.level(Level::Warnings), Format::Text);
             client::run::<N>(network, client)
         }
         Some(Command::Connect(connect)) => {
-            let _log = log::start(logging.level(Level::Warnings));
+            let _log = log::start(logging.level(Level::Warnings), Format::Text);
             connect::run::<N>(network, connect)
         }
         Some(Command::Completions { shell }) => {

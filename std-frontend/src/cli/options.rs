@@ -1,6 +1,7 @@
 //! The command line, as it is parsed.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use clap_complete::Shell;
 use crate::cli::endpoint::{self, Endpoint, Host};
 use crate::cli::network::Network;
 use crate::cli::values;
-use crate::console::log::Level;
+use crate::console::log::{Format, Level};
 
 #[derive(Parser)]
 #[command(
@@ -98,6 +99,12 @@ pub(super) struct Serve<N: Network> {
     /// Stop when Esc is pressed alone in the terminal of standard input
     #[arg(long)]
     pub(super) esc: bool,
+    /// What a line of the log is: text, or a JSON object
+    #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
+    pub(super) log_format: Format,
+    /// Serve metrics for Prometheus, over HTTP on the system's own network; ADDR is 127.0.0.1 unless said, and port 0 takes a free one
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = endpoint::place)]
+    pub(super) metrics: Option<SocketAddr>,
     /// End a connection that is silent for so long; 0: never
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = values::seconds)]
     pub(super) idle_timeout: Duration,

@@ -19,14 +19,16 @@ use crate::cli::network::{Network, Plan, Server};
 use crate::cli::options::Serve;
 use crate::cli::settings::Settings;
 use crate::cli::{esc, signals, values};
+use crate::console::TOLD;
 use crate::console::escape::Shown;
-use crate::console::log::{Level, Log};
+use crate::console::log::{Format, Level, Log};
 use crate::console::output::Output;
 use crate::console::summary::Summary;
 use crate::console::transcript::Transcript;
 use crate::console::visits::Visits;
 use crate::engine::{Link, Observer, Protocol};
 use crate::folder::{FolderOptions, FolderStore};
+use crate::metrics::{Endpoint, Kind, Metrics};
 
 /// One service, one place.
 #[derive(Clone, Debug)]
@@ -60,7 +62,9 @@ pub(super) fn run<N: Network>(
     let output = Arc::new(Mutex::new(Output::new(false)));
     let transcript = args.transcript.then(|| Arc::new(transcript_to(Arc::clone(&output))));
     let summary = Summary::new(places.iter().map(|place| place.listed.about.name));
-    let console = Console { transcript: transcript.clone(), visits: Visits::default(), summary };
+    let metrics = args.metrics.map(|_| counted(&places, log));
+    let visits = Visits::default();
+    let console = Console { transcript: transcript.clone(), visits, summary, metrics };
     let console = Arc::new(console);
 
     let (store, mut problems) = store(&args, &places);
@@ -77,9 +81,9 @@ pub(super) fn run<N: Network>(
         store,
         observer: Arc::clone(&console) as _,
     };
-    let (server, bound, conflicts) = match N::server(options.clone(), args.network, plan) {
+    let (server, bound, mut conflicts) = match N::server(options.clone(), args.network, plan) {
         Ok(mut server) => {
-            let (bound, conflicts) = bind_all(&mut server, &places, settings);
+            let (bound, conflicts) = bind_all(&mut server, &places, settings, metrics);
             (Some(server), bound, conflicts)
         }
         Err(problem) => {
@@ -87,6 +91,10 @@ pub(super) fn run<N: Network>(
             (None, Vec::new(), conflicts::among(&places))
         }
     };
+    let endpoint = args.metrics.and_then(|addr| {
+        let bound = Endpoint::bind(addr);
+        bound.map_err(|error| conflicts.push(Conflict::of_metrics(addr, error))).ok()
+    });
     let Some(server) = server.filter(|_| problems.is_empty() && conflicts.is_empty()) else {
         let can = |addr, protocol| N::check_address(&options, addr, protocol).is_ok();
         let instead = conflicts::instead(given, &places, &conflicts, can);
@@ -96,6 +104,17 @@ pub(super) fn run<N: Network>(
     };
 
     warn_beyond_loopback(&places, default);
+    if let (Some(endpoint), Some(metrics)) = (endpoint, metrics) {
+        let (addr, url) = (endpoint.addr(), endpoint.url());
+        endpoint.serve(metrics).context("cannot serve metrics")?;
+        tracing::info!(target: TOLD, url, "metrics are at {url}");
+        if !addr.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                "metrics are served on {}, beyond this machine: whoever reaches the port can read them",
+                addr.ip()
+            );
+        }
+    }
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
     let listening = args.esc.then(esc::begin).transpose();
     let _keys = listening.context("cannot listen for Esc")?;
@@ -112,19 +131,25 @@ pub(super) fn run<N: Network>(
         }
     }
     let person = log.level() >= Level::Normal;
-    if person && io::stderr().is_terminal() {
+    let text = log.format() == Format::Text;
+    if person && text && io::stderr().is_terminal() {
         log.write(header(&args.dir, args.log_dir.as_deref(), &places));
     }
     let done = server.run();
     if person {
         // There must be room for it.
         log.catch_up();
-        log.write(&console.summary);
         let lost = log.lost();
-        if lost > 0 {
-            log.write(format_args!(
-                "lines of the log that nobody read in time, and are lost: {lost}\n"
-            ));
+        let words = "lines of the log that nobody read in time, and are lost";
+        if text {
+            log.write(&console.summary);
+        } else {
+            console.summary.log();
+        }
+        if lost > 0 && text {
+            log.write(format_args!("{words}: {lost}\n"));
+        } else if lost > 0 {
+            tracing::warn!(lost, "{words}");
         }
     }
     Ok(done?)
@@ -228,6 +253,18 @@ fn check_settings(places: &[Place], settings: &Settings) -> Result<(), Failure> 
     catalog::check(&names, settings)
 }
 
+/// The metrics of what is served. They are scraped as long as the process lives.
+fn counted(places: &[Place], log: &Log) -> &'static Metrics {
+    let kind = |listed: &Listed| Kind {
+        streams: listed.protocols.contains(&Protocol::Tcp),
+        datagrams: listed.protocols.contains(&Protocol::Udp),
+        files: listed.files,
+        log: listed.log,
+    };
+    let services = places.iter().map(|place| (place.listed.about.name, kind(&place.listed)));
+    Box::leak(Box::new(Metrics::new(services, log.lost_counter())))
+}
+
 fn warn_beyond_loopback(places: &[Place], default: IpAddr) {
     let beyond =
         |place: &&Place| !place.host.ip.to_canonical().is_loopback() && place.host.ip != default;
@@ -244,6 +281,7 @@ fn bind_all(
     server: &mut impl Server,
     places: &[Place],
     settings: &Settings,
+    metrics: Option<&'static Metrics>,
 ) -> (Vec<Bound>, Vec<Conflict>) {
     let mut bound: Vec<Bound> = Vec::new();
     let mut conflicts = Vec::new();
@@ -264,7 +302,7 @@ fn bind_all(
                 continue;
             }
             let (service, addr) = (place.listed.about.name, place.host.at(port));
-            match catalog::bind(server, service, settings, protocol, addr) {
+            match catalog::bind(server, service, settings, protocol, addr, metrics) {
                 Some(Ok(addr)) => {
                     bound.push(Bound { service, host: place.host.text.clone(), protocol, addr });
                 }
@@ -299,6 +337,7 @@ struct Console {
     transcript: Option<Arc<Transcript<Write>>>,
     visits: Visits,
     summary: Summary,
+    metrics: Option<&'static Metrics>,
 }
 
 impl Observer for Console {
@@ -308,5 +347,14 @@ impl Observer for Console {
         }
         self.visits.observe(link, event);
         self.summary.observe(link, event);
+        if let Some(metrics) = self.metrics {
+            metrics.observe(link, event);
+        }
+    }
+
+    fn not_accepted(&self, error: &io::Error) {
+        if let Some(metrics) = self.metrics {
+            metrics.not_accepted(error);
+        }
     }
 }

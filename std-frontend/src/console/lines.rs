@@ -21,7 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::console::escape::Shown;
 
 /// The target of events whose message says all that their fields do.
-pub(super) const TOLD: &str = "told";
+pub(crate) const TOLD: &str = "told";
 
 /// The lines described [above](self).
 pub(super) struct Lines {
@@ -108,9 +108,12 @@ impl Visit for Said {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::fmt::format::DefaultFields;
 
     use super::*;
 
@@ -127,17 +130,24 @@ mod tests {
         }
     }
 
-    /// What is logged, without the time.
-    fn logged(ansi: bool, log: impl FnOnce()) -> String {
+    /// What is written of what is logged, in a `format`.
+    pub(crate) fn written<F>(ansi: bool, format: F, log: impl FnOnce()) -> String
+    where
+        F: FormatEvent<Registry, DefaultFields> + Send + Sync + 'static,
+    {
         let memory = Memory::default();
         let to = memory.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || to.clone())
             .with_ansi(ansi)
-            .event_format(Lines::new());
+            .event_format(format);
         tracing::subscriber::with_default(subscriber.finish(), log);
-        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
-        text.split_once(' ').unwrap().1.to_owned()
+        String::from_utf8(memory.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// What is logged, without the time.
+    fn logged(ansi: bool, log: impl FnOnce()) -> String {
+        written(ansi, Lines::new(), log).split_once(' ').unwrap().1.to_owned()
     }
 
     #[test]

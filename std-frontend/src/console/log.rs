@@ -1,15 +1,20 @@
 //! The log, on standard error, written by a thread of its own: whoever logs never waits for a terminal that is held or a pipe that is
 //! full. What is logged of a server's conversations is said in [`visits`](crate::console::visits).
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Stderr, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::registry::LookupSpan;
 
+use crate::console::json::Objects;
 use crate::console::lines::Lines;
 
 /// How much is logged.
@@ -27,10 +32,20 @@ pub enum Level {
     Everything,
 }
 
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For a person: columns, and words
+    Text,
+    /// For a program: a JSON object for each line
+    Json,
+}
+
 /// A log that has begun. What is not written yet when it goes still has a moment.
 #[derive(Debug)]
 pub struct Log {
     level: Level,
+    format: Format,
     sender: Counted<NonBlocking>,
     lost: ErrorCounter,
     written: Arc<Written>,
@@ -45,7 +60,7 @@ const LINES: usize = 8192;
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// Begins to log. Only the first call in a process has an effect on what is logged.
-pub fn start(level: Level) -> Log {
+pub fn start(level: Level, format: Format) -> Log {
     let filter = match level {
         Level::Quiet => LevelFilter::ERROR,
         Level::Warnings => LevelFilter::WARN,
@@ -67,9 +82,12 @@ pub fn start(level: Level) -> Log {
         .with_ansi(ansi)
         // It would panic on a standard error that is closed.
         .log_internal_errors(false)
-        .event_format(Lines::new())
+        .event_format(match format {
+            Format::Text => Line::Text(Lines::new()),
+            Format::Json => Line::Json(Objects),
+        })
         .try_init();
-    Log { level, sender, lost, written, guard: Some(guard) }
+    Log { level, format, sender, lost, written, guard: Some(guard) }
 }
 
 impl Log {
@@ -78,7 +96,12 @@ impl Log {
         self.level
     }
 
-    /// Writes `text`, whole lines of our own words, behind what has been logged.
+    /// What its lines look like.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Writes `text`, whole lines of our own words in the log's format, behind what has been logged.
     pub fn write(&self, text: impl Display) {
         // What cannot be taken is counted.
         let _ = self.sender.clone().write_all(text.to_string().as_bytes());
@@ -87,6 +110,12 @@ impl Log {
     /// Lines that were lost so far, because nobody read fast enough.
     pub fn lost(&self) -> usize {
         self.lost.dropped_lines()
+    }
+
+    /// The same, for as long as anybody wants to know.
+    pub fn lost_counter(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let lost = self.lost.clone();
+        move || lost.dropped_lines()
     }
 
     /// Waits a moment until everything is written; says whether it is.
@@ -109,6 +138,30 @@ impl Drop for Log {
         {
             // It would wait for the thread once more, and complain on standard output.
             std::mem::forget(guard);
+        }
+    }
+}
+
+/// A line in either format.
+enum Line {
+    Text(Lines),
+    Json(Objects),
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        cx: &FmtContext<'_, S, N>,
+        to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        match self {
+            Self::Text(lines) => lines.format_event(cx, to, event),
+            Self::Json(objects) => objects.format_event(cx, to, event),
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod escape;
 pub mod input;
+mod json;
 mod lines;
 pub mod log;
 pub mod output;
@@ -11,3 +12,5 @@ pub mod summary;
 pub mod transcript;
 pub mod visits;
 mod words;
+
+pub(crate) use lines::TOLD;

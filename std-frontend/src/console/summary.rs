@@ -106,6 +106,49 @@ impl Observer for Summary {
 }
 
 impl Summary {
+    /// Logs it, for programs: an event for each service that had visitors, with the same counts.
+    pub fn log(&self) {
+        let ms = clock::now().saturating_since(self.since).as_millis() as u64;
+        for row in self.visited() {
+            let service = row.service;
+            let [
+                conversations,
+                finished,
+                idle,
+                stopped,
+                reset,
+                refused,
+                aborted,
+                datagrams,
+                received,
+                sent,
+                files,
+            ] = COLUMNS.map(|(column, _)| row.get(column));
+            tracing::info!(
+                service,
+                conversations,
+                finished,
+                idle,
+                stopped,
+                reset,
+                refused,
+                aborted,
+                datagrams,
+                received,
+                sent,
+                files,
+                ms,
+                "served in all"
+            );
+        }
+    }
+
+    /// The rows of those who had visitors.
+    fn visited(&self) -> Vec<&Row> {
+        let had = |row: &&Row| row.get(Column::Conversations) + row.get(Column::Datagrams) > 0;
+        self.rows.iter().filter(had).collect()
+    }
+
     fn row(&self, link: &Link) -> Option<&Row> {
         self.rows.iter().find(|row| row.service == link.service)
     }
@@ -114,8 +157,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = Lasting(clock::now().saturating_since(self.since));
-        let had = |row: &&Row| row.get(Column::Conversations) + row.get(Column::Datagrams) > 0;
-        let rows: Vec<_> = self.rows.iter().filter(had).collect();
+        let rows = self.visited();
         let all = |column| rows.iter().map(|row| row.get(column)).sum::<u64>();
         if rows.is_empty() {
             return writeln!(f, "served for {time}; nobody came");

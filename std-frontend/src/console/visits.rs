@@ -16,9 +16,11 @@ use anywire_core::session::Reason;
 use tracing::Level;
 
 use crate::clock;
+use crate::console::escape::Shown;
 use crate::console::lines::TOLD;
 use crate::console::words::{KEPT, Lasting, QUOTED, Quoted, Words, counted, how};
 use crate::engine::{Link, Observer, Protocol};
+use crate::labels;
 
 /// Logs what happens on a server.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ struct Visit {
     messages: u64,
     files: u64,
     stored: u64,
-    /// The file that is coming in.
+    /// The file that is coming in: its name, escaped.
     file: Option<String>,
 }
 
@@ -69,26 +71,27 @@ impl Observer for Visits {
 }
 
 impl Visits {
-    /// Keeps what an event says of what the conversation is about.
+    /// Keeps what an event says of what the conversation is about. A file's name is 255 bytes at most.
     fn said(&self, link: &Link, event: Event<'_>) {
         match event {
             Event::Created { name } => {
-                let name = Quoted(name, KEPT);
-                tell!(Level::DEBUG, link, %name, "receiving {name}");
-                self.visit(link, |visit| visit.file = Some(name.to_string()));
+                let quoted = Quoted(name, KEPT);
+                tell!(Level::DEBUG, link, name = %Shown(name), "receiving {quoted}");
+                self.visit(link, |visit| visit.file = Some(Shown(name).to_string()));
             }
             Event::Stored { len } => self.visit(link, |visit| {
                 let name = visit.file.take().unwrap_or_default();
-                tell!(Level::DEBUG, link, %name, len, "stored {name}, {}", counted(len, "byte"));
+                let bytes = counted(len, "byte");
+                tell!(Level::DEBUG, link, name, len, "stored \"{name}\", {bytes}");
                 visit.files += 1;
                 visit.stored += len;
-                visit.words.push(format_args!("{name} {} stored", counted(len, "byte")));
+                visit.words.push(format_args!("\"{name}\" {bytes} stored"));
             }),
             Event::Opened { name, len } => {
-                let name = Quoted(name, KEPT);
-                tell!(Level::DEBUG, link, %name, len, "sending {name}, {}", counted(len, "byte"));
+                let (quoted, bytes) = (Quoted(name, KEPT), counted(len, "byte"));
+                tell!(Level::DEBUG, link, name = %Shown(name), len, "sending {quoted}, {bytes}");
                 self.visit(link, |visit| {
-                    visit.words.push(format_args!("{name} of {}", counted(len, "byte")));
+                    visit.words.push(format_args!("{quoted} of {bytes}"));
                 });
             }
             Event::Refused { name, why } => self.visit(link, |visit| {
@@ -126,11 +129,12 @@ impl Visits {
         let time = clock::now().saturating_since(link.since);
         let ms = time.as_millis() as u64;
         let line = || visit.line(end, received, sent, time);
+        let (label, reason) = labels::end(end);
         macro_rules! tell_end {
             ($level:expr) => {
                 if tracing::enabled!(target: TOLD, $level) {
                     tell!(
-                        $level, link, end = %how(end), received, sent, messages, files, stored, ms,
+                        $level, link, end = label, reason, received, sent, messages, files, stored, ms,
                         "{}", line()
                     )
                 }
@@ -175,7 +179,7 @@ impl Visit {
             parts.push(format!("{}{more}", self.words.as_str()));
         }
         if let Some(name) = &self.file {
-            parts.push(format!("{name} not stored"));
+            parts.push(format!("\"{name}\" not stored"));
         }
         let finished = matches!(end, End::Finished);
         match end {

@@ -107,6 +107,11 @@ pub struct Link {
 pub trait Observer: Send + Sync {
     /// `event` happened on `link`.
     fn observe(&self, link: &Link, event: Event<'_>);
+
+    /// A connection could not be accepted, because the system has run out of something. Told each time that is tried. Nothing by default.
+    fn not_accepted(&self, error: &io::Error) {
+        let _ = error;
+    }
 }
 
 /// An observer that looks away.
@@ -169,6 +174,8 @@ pub(crate) struct Shared {
     /// 0 while the server runs.
     stopping: AtomicUsize,
     wakers: Vec<Arc<mio::Waker>>,
+    /// Is told what is of no connection.
+    observer: Arc<dyn Observer>,
 }
 
 impl Stopper {
@@ -208,6 +215,7 @@ impl<St: HostStore> Server<St> {
             open: AtomicUsize::new(0),
             stopping: AtomicUsize::new(0),
             wakers: polls.iter().map(|(_, waker)| Arc::clone(waker)).collect(),
+            observer: Arc::clone(&observer),
         });
         let pool = jobs::pool(options.file_threads)?;
         let workers = polls

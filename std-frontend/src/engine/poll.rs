@@ -304,6 +304,7 @@ impl<St: HostStore> Worker<St> {
             return;
         }
         self.rest = Some(self.cx.now + REST);
+        self.shared.observer.not_accepted(error);
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
         }

@@ -22,7 +22,7 @@ fn what_only_the_kernel_has_for_a_peer_that_does_not_read_is_unsent() {
     socket.connect(&server.addr.into()).unwrap();
     // More than the peer has room for, and less than would stay with the server.
     (&socket).write_all(&[7; 30_000]).unwrap();
-    assert_eq!(server.end(), End::Aborted(Reason::Idle));
+    assert_eq!(server.end(), End::Aborted(Reason::Unread));
     // Whoever reads is idle in good order.
     let mut peer = server.connect();
     peer.write_all(&[7; 30_000]).unwrap();

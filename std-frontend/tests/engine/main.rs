@@ -180,7 +180,7 @@ fn a_peer_that_never_reads_is_aborted_and_others_keep_their_pace() {
         other.write_all(b"ping").unwrap();
         other.read_exact(&mut [0; 4]).unwrap();
     }
-    assert_eq!(server.end(), End::Aborted(Reason::Idle));
+    assert_eq!(server.end(), End::Aborted(Reason::Unread));
 }
 
 #[test]

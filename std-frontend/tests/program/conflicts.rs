@@ -114,6 +114,35 @@ fn services_on_one_port_are_parted() {
 }
 
 #[test]
+fn metrics_are_told_with_the_rest_and_moved_too() {
+    let here = tempfile::tempdir().unwrap();
+    let ((_stream, stream), (_metrics, metrics)) = (taken_stream(), taken_stream());
+    let (hello, port) = (format!("hello={stream}"), metrics.to_string());
+    let refused = refused(here.path(), &["serve", &hello, "--metrics", &port, "--once"]);
+    let [service, told] = &refused.problems[..] else { panic!("{:?}", refused.problems) };
+    assert!(service.contains(&format!("cannot serve hello on 127.0.0.1:{stream}: ")), "{service}");
+    assert!(told.contains(&format!("cannot serve metrics on 127.0.0.1:{metrics}: ")), "{told}");
+    assert!(told.ends_with("take another port: --metrics [ADDR:]PORT (0 takes a free one)"));
+    let words: Vec<_> = refused.words().split(' ').collect();
+    let ["serve", _, "--metrics", other, "--once"] = words[..] else { panic!("{}", refused.line) };
+    assert!(other.starts_with("127.0.0.1:") && !other.ends_with(&port), "{other}");
+    assert_eq!(refused.listening(here.path(), 1).len(), 1);
+}
+
+#[test]
+fn metrics_and_a_service_on_one_port_are_parted() {
+    let here = tempfile::tempdir().unwrap();
+    let (listener, port) = taken_stream();
+    drop(listener);
+    let hello = format!("hello={port}");
+    let refused = refused(here.path(), &["serve", &hello, "--metrics", &port.to_string()]);
+    let [problem] = &refused.problems[..] else { panic!("{:?}", refused.problems) };
+    assert!(problem.contains("cannot serve metrics on "), "{problem}");
+    let listening = refused.listening(here.path(), 1);
+    assert_eq!(listening, [format!("hello tcp 127.0.0.1:{port}")]);
+}
+
+#[test]
 fn what_was_given_by_port_and_bind_stays_so() {
     let here = tempfile::tempdir().unwrap();
     let (_stream, port) = taken_stream();

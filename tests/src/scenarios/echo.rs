@@ -102,5 +102,5 @@ fn never_reads(world: &mut World<'_>) {
     while world.push(greedy, &piece, &mut sent) {}
     let mut ends = [world.ended(), world.ended()];
     ends.sort_by_key(|end| *end == End::Finished);
-    assert_eq!(ends, [End::Aborted(Reason::Idle), End::Finished]);
+    assert_eq!(ends, [End::Aborted(Reason::Unread), End::Finished]);
 }

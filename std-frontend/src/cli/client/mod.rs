@@ -126,7 +126,7 @@ impl Server {
                 }
                 _ => format!("{self} reset the connection"),
             },
-            End::Aborted(Reason::Idle | Reason::HeadTimeout) => {
+            End::Aborted(Reason::Idle | Reason::Unread | Reason::HeadTimeout) => {
                 format!("{self} did not answer within {seconds} s")
             }
             End::Aborted(Reason::NoAnswer) => {

@@ -15,7 +15,7 @@ impl Progress {
     /// Follows what happens to `name`.
     pub(super) fn observe(&mut self, name: &[u8], event: Event<'_>) {
         match event {
-            Event::Moving { moved, of } => {
+            Event::Moving { moved, of, .. } => {
                 self.0.get_or_insert_with(|| bar(name, of.unwrap_or(0))).set_position(moved);
             }
             Event::Moved { .. } | Event::Ended { .. } => self.clear(),

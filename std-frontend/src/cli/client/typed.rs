@@ -164,7 +164,7 @@ impl<N: Network> Client<N> {
         }
         // Only a server that did not answer at all may have stored it.
         let fate = match outcome.end {
-            End::Aborted(Reason::Idle) => "not known to be accepted",
+            End::Aborted(Reason::Idle | Reason::Unread) => "not known to be accepted",
             _ => "not accepted",
         };
         let why = match outbox.take_failed() {

@@ -1,0 +1,38 @@
+//! What the system knows of this process. What it does not tell is left out.
+
+use rustix::process::{Resource, getrlimit};
+
+/// Descriptors that are open.
+pub(super) fn open_files() -> Option<u64> {
+    let open = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    // One of them is this look.
+    Some(open.saturating_sub(1))
+}
+
+/// Descriptors that may be open; `None`: there is no limit.
+pub(super) fn max_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Bytes of memory that are resident.
+pub(super) fn resident_len() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_opened_and_used_shows() {
+        let _held = std::fs::File::open("/dev/null").unwrap();
+        let open = open_files().unwrap();
+        assert!(open >= 4 && max_files().is_none_or(|max| open <= max), "{open}");
+        let before = resident_len().unwrap();
+        let used = std::hint::black_box(vec![1u8; 64 << 20]);
+        let after = resident_len().unwrap();
+        assert!(after >= before + (used.len() as u64 / 2), "{before}, {after}");
+    }
+}
