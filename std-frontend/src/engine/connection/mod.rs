@@ -253,21 +253,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     /// Does what is due.
     fn expire(&mut self, cx: &Context<St>) {
-        let pending = !self.pending.is_empty();
-        let idle = self.conversation.deadline(&cx.limits, true).is_some_and(|idle| idle <= cx.now);
-        // What its kernel has not acknowledged the peer has not got: that counts against the idle limit, but keeps no session from its own
-        // deadline.
-        if idle && !pending && self.conversation.want() == Want::Input && self.owes() {
-            self.conversation.expire(cx.now, &cx.limits, true);
-        }
-        self.conversation.expire(cx.now, &cx.limits, pending);
-    }
-
-    /// Whether the kernel still has something for the peer.
-    fn owes(&self) -> bool {
-        self.stream
-            .as_ref()
-            .is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
+        let (pending, stream) = (!self.pending.is_empty(), &self.stream);
+        self.conversation.expire_owing(cx.now, &cx.limits, pending, || owes(stream.as_ref()));
     }
 
     /// Does what is wanted, once all output is out.
@@ -453,6 +440,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         cx.kept -= self.pending.len();
         self.pending = Vec::new();
     }
+}
+
+/// Whether the kernel still has something for the peer.
+fn owes(stream: Option<&TcpStream>) -> bool {
+    stream.is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
 }
 
 /// Does `io` unless it would block, again when a signal came between.
