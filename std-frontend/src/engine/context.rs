@@ -8,9 +8,9 @@ use anywire_core::store::{OpenIn, Store, release};
 use mio::net::TcpStream;
 
 use super::jobs::{self, Asker, Jobs, Lent};
-use super::poll::Key;
 use super::timers::Timers;
 use super::transfer::HostStore;
+use super::worker::Key;
 use crate::clock;
 
 /// A worker's buffers, for input and for output.

@@ -13,7 +13,7 @@ use super::transfer::Received;
 /// Which connection of a worker asked: a late answer for one that is gone finds another generation in its place, or nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
-    pub(super) key: super::poll::Key,
+    pub(super) key: super::worker::Key,
     pub(super) generation: u64,
 }
 

@@ -2,15 +2,15 @@
 //!
 //! `poll` is one event loop per worker. All its connections share the worker's buffers; one that waits owns none.
 
-mod connection;
+mod connections;
 mod context;
 mod datagrams;
 mod jobs;
 mod listener;
 mod poll;
-mod table;
 mod timers;
 mod transfer;
+mod worker;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +29,8 @@ use anywire_core::store::Store;
 use crate::clock;
 use datagrams::Datagrams;
 use jobs::Jobs;
-use poll::Worker;
-use table::Table;
+use poll::Table;
+use worker::Worker;
 
 pub use transfer::{Halt, HostReader, HostStore, HostWriter, Received, Sent};
 
@@ -197,7 +197,7 @@ impl<St: HostStore> Server<St> {
         let polls = (0..workers)
             .map(|_| {
                 let poll = mio::Poll::new()?;
-                let waker = Arc::new(mio::Waker::new(poll.registry(), poll::WAKER)?);
+                let waker = Arc::new(mio::Waker::new(poll.registry(), worker::WAKER)?);
                 Ok((poll, waker))
             })
             .collect::<io::Result<Vec<_>>>()?;

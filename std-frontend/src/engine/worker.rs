@@ -12,11 +12,10 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::Readiness;
+use super::connections::{Connections, Readiness};
 use super::context::Context;
 use super::datagrams::Served;
 use super::jobs::Jobs;
-use super::table::Connections;
 use super::transfer::HostStore;
 use super::{Link, Options, Protocol, Shared};
 use crate::clock;
