@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::cli::network::{self, HostWire, Network, Plan};
 use crate::clock;
-use crate::engine::{Options, Protocol, Server};
+use crate::engine::{self, Options, Protocol, Server};
 use crate::folder::FolderStore;
 use crate::open_files;
 use crate::shim::Stream;
@@ -26,16 +26,16 @@ pub struct System;
 /// How the std frontend serves.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ServeOptions {
-    /// How many clients are served at once: poll, in one event loop for each worker
+    /// How many clients are served at once
     #[arg(long, value_enum, default_value_t = Engine::Poll)]
     engine: Engine,
     /// How many connections may wait in the kernel until they are accepted
     #[arg(long, value_name = "N", default_value_t = Options::default().backlog, value_parser = clap::value_parser!(i32).range(1..))]
     backlog: i32,
-    /// Event loops, a thread each
+    /// Loops that accept, a thread each; with poll, each drives what it has accepted
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
-    /// Threads that work on files; most of the time they wait for a disk
+    /// With poll, threads that work on files; most of the time they wait for a disk
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     file_threads: u16,
 }
@@ -45,6 +45,8 @@ pub struct ServeOptions {
 enum Engine {
     /// All in one event loop, or one for each worker
     Poll,
+    /// A thread for each
+    Threads,
 }
 
 /// Needs no options.
@@ -110,8 +112,11 @@ impl Network for System {
 
     fn server(_: NoOptions, serve: ServeOptions, plan: Plan) -> Result<Server<FolderStore>> {
         let defaults = Options::default();
-        let Engine::Poll = serve.engine;
         let options = Options {
+            engine: match serve.engine {
+                Engine::Poll => engine::Engine::Poll,
+                Engine::Threads => engine::Engine::Threads,
+            },
             limits: plan.limits,
             max_connections: connections(plan.max_connections, defaults.max_connections),
             backlog: serve.backlog,

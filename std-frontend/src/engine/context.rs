@@ -1,6 +1,7 @@
 //! What a worker lends its connections: they own next to nothing while they wait.
 
 use std::collections::VecDeque;
+use std::io;
 
 use anywire_core::conversation::Limits;
 use anywire_core::instant::Instant;
@@ -36,6 +37,8 @@ pub(super) struct Context<St: Store> {
     pub(super) output: Box<[u8]>,
     /// Bytes of output that are kept for slow peers.
     pub(super) kept: usize,
+    /// Why the connection that was accepted last could not be served: the system ran out of something.
+    pub(super) shortage: Option<io::Error>,
 }
 
 impl<St: HostStore> Context<St> {
@@ -50,6 +53,7 @@ impl<St: HostStore> Context<St> {
             input: vec![0; BUFFER].into(),
             output: vec![0; BUFFER].into(),
             kept: 0,
+            shortage: None,
         }
     }
 

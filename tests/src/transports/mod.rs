@@ -1,9 +1,9 @@
 //! The transports, a file each.
 
+mod engines;
 mod linux;
 mod memory;
 mod sim;
-mod std_poll;
 mod store;
 mod tap;
 
@@ -43,7 +43,14 @@ pub enum Frontend {
 
 /// All of them, in the order of the matrix.
 pub fn all() -> Vec<Transport> {
-    vec![memory::TRANSPORT, std_poll::TRANSPORT, sim::TRANSPORT, tap::SERVER, tap::CLIENT]
+    vec![
+        memory::TRANSPORT,
+        engines::POLL,
+        engines::THREADS,
+        sim::TRANSPORT,
+        tap::SERVER,
+        tap::CLIENT,
+    ]
 }
 
 const fn never_missing() -> Option<String> {

@@ -14,6 +14,7 @@ use anywire_core::blocking::{Interest, Wire};
 use anywire_core::event::End;
 use anywire_core::service::StreamService;
 use anywire_std::clock;
+use anywire_std::engine::Engine;
 use anywire_tap::client::Client;
 use anywire_tap::server::{Options, Server, Stopper};
 use anywire_tap::station::Station;
@@ -21,8 +22,8 @@ use anywire_tap::wire::TapWire;
 use embedded_io::{Read, Write};
 use smoltcp::wire::IpCidr;
 
+use super::engines::{Ends, Running};
 use super::linux::{self, FromLinux, Server as _};
-use super::std_poll::{Ends, Running};
 use super::store::{Files, SharedStore};
 use super::{Frontend, Transport, WithService, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
@@ -49,7 +50,8 @@ pub(super) const CLIENT: Transport = Transport {
     missing,
     with: |setup, peer| {
         let device = Device::borrow()?;
-        let server = Running::start(setup, SocketAddr::new(device.linux().into(), 0))?;
+        let server =
+            Running::start(Engine::Poll, setup, SocketAddr::new(device.linux().into(), 0))?;
         let client = Client::open(device.station())?;
         peer(&mut TapClient { server, client, streams: Vec::new() });
         drop(device);
