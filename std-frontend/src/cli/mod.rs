@@ -2,6 +2,7 @@
 //!
 //! `anywire` is `main::<System>()`; a program on another network is `main` with its own type.
 
+mod arguments;
 mod catalog;
 mod client;
 mod connect;
@@ -14,6 +15,7 @@ mod options;
 mod serve;
 mod settings;
 mod signals;
+mod stdio;
 pub mod system;
 mod values;
 
@@ -25,7 +27,7 @@ use settings::Settings;
 
 use crate::console::log::{self, Level};
 use failure::Failure;
-use network::Network;
+use network::{Meeting, Network};
 use options::{Cli, Command};
 
 /// The program: parses the command line of this process, does what it says, and returns the exit status: 0, 1 if it failed, 2 if it was
@@ -48,8 +50,12 @@ fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
     signals::survive_file_limit().map_err(anyhow::Error::from)?;
     match command {
         Some(Command::Serve(serve)) => {
-            let _log = log::start(logging.level(Level::Normal));
-            serve::run::<N>(network, *serve, &settings)
+            let level = logging.level(Level::Normal);
+            let _log = match N::meeting(&serve.network) {
+                Meeting::Child => log::start_as_child(level),
+                Meeting::Stdio | Meeting::Listening => Some(log::start(level)),
+            };
+            serve::run::<N>(network, *serve, &settings, logging)
         }
         Some(Command::Client(client)) => {
             let _log = log::start(logging.level(Level::Warnings));

@@ -41,6 +41,12 @@ pub(super) struct Logging {
 }
 
 impl Logging {
+    /// The same as arguments again.
+    pub(super) fn arguments(self) -> Vec<OsString> {
+        let verbose = (0..self.verbose).map(|_| "-v");
+        verbose.chain(self.quiet.then_some("-q")).map(OsString::from).collect()
+    }
+
     /// `usual` unless more or less was asked for.
     pub(super) fn level(self, usual: Level) -> Level {
         match (self.quiet, self.verbose) {

@@ -13,10 +13,10 @@ use anywire_core::event::Event;
 use crate::cli::catalog::{self, Listed};
 use crate::cli::endpoint::Host;
 use crate::cli::failure::Failure;
-use crate::cli::network::{Network, Plan, Server};
-use crate::cli::options::Serve;
+use crate::cli::network::{Meeting, Network, Plan, Server};
+use crate::cli::options::{Logging, Serve};
 use crate::cli::settings::Settings;
-use crate::cli::{signals, values};
+use crate::cli::{arguments, signals, stdio, values};
 use crate::console::log::EventLog;
 use crate::console::output::Output;
 use crate::console::transcript::Transcript;
@@ -25,8 +25,8 @@ use crate::folder::{FolderOptions, FolderStore};
 
 /// One service, one place.
 #[derive(Clone, Debug)]
-struct Place {
-    listed: Listed,
+pub(super) struct Place {
+    pub(super) listed: Listed,
     host: Host,
     port: u16,
 }
@@ -43,16 +43,27 @@ pub(super) fn run<N: Network>(
     options: N::Options,
     args: Serve<N>,
     settings: &Settings,
+    logging: Logging,
 ) -> Result<(), Failure> {
-    let places = places(&args, Host::from(N::default_bind(&options)))?;
+    let meeting = N::meeting(&args.network);
+    let mut places = places(&args, Host::from(N::default_bind(&options)))?;
+    if meeting != Meeting::Listening {
+        stdio::prepare(&args, &mut places)?;
+    }
     check_settings(&places, settings)?;
     warn_beyond_loopback(&places, &Host::from(N::default_bind(&options)));
 
     let output = Arc::new(Mutex::new(Output::new(false)));
-    let transcript = args.transcript.then(|| Arc::new(transcript_to(Arc::clone(&output))));
-    let observer = Arc::new(Console { transcript: transcript.clone() });
+    let transcript = args.transcript.then(|| match meeting {
+        Meeting::Listening => Arc::new(transcript_to(Arc::clone(&output))),
+        Meeting::Stdio | Meeting::Child => Arc::new(stdio::transcript()),
+    });
+    let observer: Arc<dyn Observer> = match meeting {
+        Meeting::Child => Arc::new(stdio::reporter(&args, logging)),
+        _ => Arc::new(Console { transcript: transcript.clone() }),
+    };
 
-    let store = match store(&args, &places) {
+    let store = match store(&args, &places, meeting) {
         Ok(store) => store,
         Err(mut problems) => {
             problems.extend(check::<N>(&options, &places));
@@ -71,19 +82,20 @@ pub(super) fn run<N: Network>(
         once: args.once,
         store,
         observer,
+        arguments: Box::new(arguments::of(&args, settings, logging)),
     };
     let mut server = N::server(options, args.network, plan)?;
     let bound = bind_all(&mut server, &places, settings).map_err(Failure::Failed)?;
 
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
-    {
+    if meeting == Meeting::Listening {
         let mut output = lock(&output);
         for bound in &bound {
             let (service, protocol) = (bound.service, bound.protocol.as_str());
             output.line(format_args!("listening {service} {protocol} {}", bound.addr));
         }
     }
-    if let Some(transcript) = &transcript {
+    if let Some(transcript) = transcript.filter(|_| meeting == Meeting::Listening) {
         for bound in &bound {
             transcript.listening(bound.service, &bound.host, bound.addr.port());
         }
@@ -92,12 +104,20 @@ pub(super) fn run<N: Network>(
 }
 
 /// Opens the folders that are needed, or says what is wrong with each.
-fn store<N: Network>(args: &Serve<N>, places: &[Place]) -> Result<FolderStore, Vec<anyhow::Error>> {
+fn store<N: Network>(
+    args: &Serve<N>,
+    places: &[Place],
+    meeting: Meeting,
+) -> Result<FolderStore, Vec<anyhow::Error>> {
+    // A child's parent has seen to all that.
+    let child = meeting == Meeting::Child;
+    let open = if child { FolderStore::join } else { FolderStore::open };
+    let with_log = if child { FolderStore::join_log } else { FolderStore::with_log };
     let options = FolderOptions { max_file: args.max_file, sync: !args.no_sync };
     let mut problems = Vec::new();
     let mut store = FolderStore::nowhere(options);
     if places.iter().any(|place| place.listed.files) {
-        match FolderStore::open(&args.dir, options) {
+        match open(&args.dir, options) {
             Ok(folder) => store = folder,
             Err(error) => problems.push(anyhow!(
                 "cannot keep files in {}: {error}; give another folder with --dir",
@@ -107,7 +127,7 @@ fn store<N: Network>(args: &Serve<N>, places: &[Place]) -> Result<FolderStore, V
     }
     if places.iter().any(|place| place.listed.log) {
         let dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join("logs"));
-        match store.with_log(&dir) {
+        match with_log(store, &dir) {
             Ok(logging) if problems.is_empty() => return Ok(logging),
             Ok(_) => {}
             Err(error) => problems.push(anyhow!(
@@ -251,7 +271,8 @@ fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {
     output.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-type Write = Box<dyn FnMut(&str) + Send>;
+/// Where a transcript goes.
+pub(super) type Write = Box<dyn FnMut(&str) + Send>;
 
 /// A transcript on standard output. Should nobody read it any longer, the server goes on.
 fn transcript_to(output: Arc<Mutex<Output>>) -> Transcript<Write> {

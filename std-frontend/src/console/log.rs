@@ -29,13 +29,7 @@ pub enum Level {
 /// Begins to log, from a thread of its own: whoever logs never waits for a terminal that is held or a pipe that is full. Lines for which
 /// there is no room then are lost. What is not written when the guard goes still has a moment. A second call does nothing.
 pub fn start(level: Level) -> WorkerGuard {
-    let level = match level {
-        Level::Quiet => LevelFilter::ERROR,
-        Level::Warnings => LevelFilter::WARN,
-        Level::Normal => LevelFilter::INFO,
-        Level::Verbose => LevelFilter::DEBUG,
-        Level::Everything => LevelFilter::TRACE,
-    };
+    let level = filter(level);
     let ansi =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let (writer, guard) =
@@ -49,6 +43,29 @@ pub fn start(level: Level) -> WorkerGuard {
         .log_internal_errors(false)
         .try_init();
     guard
+}
+
+/// Begins to log as the child of a server, which gives each line the time and the rest of its form. Returns no guard: nothing is kept.
+pub fn start_as_child(level: Level) -> Option<WorkerGuard> {
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(filter(level))
+        .with_writer(io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .try_init();
+    None
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Quiet => LevelFilter::ERROR,
+        Level::Warnings => LevelFilter::WARN,
+        Level::Normal => LevelFilter::INFO,
+        Level::Verbose => LevelFilter::DEBUG,
+        Level::Everything => LevelFilter::TRACE,
+    }
 }
 
 /// So many lines wait to be written.

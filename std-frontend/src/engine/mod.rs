@@ -4,7 +4,8 @@
 //! sessions and the rules of the core:
 //!
 //! - `poll`: in the worker's own loop. They share the worker's buffers; one that waits owns none.
-//! - `threads`: by the blocking driver, a thread and its buffers for each.
+//! - `threads`: by the blocking driver, a thread and its buffers for each;
+//! - `processes`: by the same driver, in a child process for each, which has the socket as its standard input and output.
 
 mod connections;
 mod context;
@@ -14,6 +15,9 @@ mod jobs;
 mod listener;
 mod orders;
 mod poll;
+mod processes;
+pub mod report;
+pub mod stdio;
 mod threads;
 mod timers;
 mod transfer;
@@ -21,6 +25,7 @@ mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -38,6 +43,7 @@ use connections::Connections;
 use datagrams::Datagrams;
 use jobs::Jobs;
 use poll::Table;
+use processes::{ChildCommand, Processes};
 use threads::Threads;
 use worker::Worker;
 
@@ -53,6 +59,8 @@ pub enum Engine {
     Poll,
     /// A thread for each, which waits in the kernel for its own connection.
     Threads,
+    /// A process for each: the [children](Server::children) of this one.
+    Processes,
 }
 
 /// How a server serves.
@@ -176,6 +184,8 @@ pub struct Server<St: Store> {
     workers: Vec<Worker<St>>,
     /// For conversations in threads of their own.
     orders: Arc<Orders>,
+    /// For those in processes of their own.
+    child: Option<ChildCommand>,
     stopper: Stopper,
 }
 
@@ -234,7 +244,7 @@ impl<St: HostStore> Server<St> {
         });
         let pool = match options.engine {
             Engine::Poll => Some(jobs::pool(options.file_threads)?),
-            Engine::Threads => None,
+            Engine::Threads | Engine::Processes => None,
         };
         let workers = polls
             .into_iter()
@@ -244,7 +254,17 @@ impl<St: HostStore> Server<St> {
             })
             .collect();
         let orders = Arc::new(Orders::new()?);
-        Ok(Self { options, observer, workers, orders, stopper: Stopper { shared } })
+        Ok(Self { options, observer, workers, orders, child: None, stopper: Stopper { shared } })
+    }
+
+    /// Says what the children of [`Engine::Processes`] are: `command` holds one conversation of the service with that name on its standard
+    /// input and output, a socket, by [`stdio::converse`], and tells of it by [`report::Reporter`]. SIGTERM says to it that
+    /// the server stops. To be said before anything is bound.
+    pub fn children(
+        self,
+        command: impl Fn(&'static str) -> Command + Send + Sync + 'static,
+    ) -> Self {
+        Self { child: Some(Arc::new(command)), ..self }
     }
 
     /// Listens on `addr` for `service`, and says where that is: port 0 takes a free one.
@@ -263,6 +283,10 @@ impl<St: HostStore> Server<St> {
                 Engine::Threads => {
                     let (orders, ended) = (Arc::clone(&self.orders), worker.ended());
                     Box::new(Threads::new(service, observer, orders, ended))
+                }
+                Engine::Processes => {
+                    let child = self.child.clone().ok_or(io::ErrorKind::InvalidInput)?;
+                    Box::new(Processes::new(S::ABOUT.name, child, observer))
                 }
             };
             worker.add_stream(listener, addr, table)?;

@@ -123,6 +123,13 @@ impl FolderStore {
         Ok(Self { folder: Some(folder), log: None, options })
     }
 
+    /// Opens the folder `dir` as a child of whoever has [opened](Self::open) it: that has made it, tidied it up, and seen that it can be written.
+    pub fn join(dir: &Path, options: FolderOptions) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
+        Ok(Self { folder: Some(folder), log: None, options })
+    }
+
     /// A store without a folder, for servers that need none: it has no files, and takes none.
     pub fn nowhere(options: FolderOptions) -> Self {
         Self { folder: None, log: None, options }
@@ -132,6 +139,12 @@ impl FolderStore {
     /// can be written is an error now.
     pub fn with_log(self, dir: &Path) -> io::Result<Self> {
         let log = Arc::new(LogFolder::open(dir, self.options.sync)?);
+        Ok(Self { log: Some(log), ..self })
+    }
+
+    /// The same, as a child of whoever keeps one there.
+    pub fn join_log(self, dir: &Path) -> io::Result<Self> {
+        let log = Arc::new(LogFolder::join(dir, self.options.sync)?);
         Ok(Self { log: Some(log), ..self })
     }
 
