@@ -139,8 +139,11 @@ pub struct Plan {
     /// Is told what happens.
     pub observer: Arc<dyn Observer>,
     /// Arguments with which this program serves the service of that name in the same way, but for the options of the network.
-    pub arguments: Box<dyn Fn(&str) -> Vec<OsString> + Send + Sync>,
+    pub arguments: Arguments,
 }
+
+/// Makes the arguments of a child that serves the service of that name.
+pub type Arguments = Box<dyn Fn(&str) -> Vec<OsString> + Send + Sync>;
 
 /// A server being put together, and then run.
 pub trait Server {

@@ -45,14 +45,19 @@ fn listen(
     both_families(&socket, addr)?;
     // What is accepted inherits it.
     reset_on_close(SockRef::from(&socket), armed);
-    // So does it this: a peer that has vanished without a word is noticed, even where silence is allowed.
-    socket.set_tcp_keepalive(&KEEP_ALIVE)?;
-    // Urgent data is data: nobody here takes it out of order.
-    socket.set_out_of_band_inline(true)?;
+    serve_on(SockRef::from(&socket))?;
     socket.bind(&addr.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok(mio::net::TcpListener::from_std(TcpListener::from(socket)))
+}
+
+/// What a connection of a server needs; from a listener it is inherited.
+pub(super) fn serve_on(socket: SockRef<'_>) -> io::Result<()> {
+    // A peer that has vanished without a word is noticed, even where silence is allowed.
+    socket.set_tcp_keepalive(&KEEP_ALIVE)?;
+    // Urgent data is data: nobody here takes it out of order.
+    socket.set_out_of_band_inline(true)
 }
 
 /// A socket for datagrams, with buffers for bursts.

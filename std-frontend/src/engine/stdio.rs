@@ -16,8 +16,10 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown};
 use rustix::stdio::{stderr, stdin, stdout};
+use socket2::SockRef;
 
 use super::conversing::{Accepted, hold, sleep};
+use super::listener::serve_on;
 use super::{Link, LinkHost, Observer, Orders, Protocol};
 use crate::clock;
 use crate::shim::{self, Stream};
@@ -37,6 +39,7 @@ pub fn converse(
     let link = |local, peer| Link { service: service_name, protocol: Protocol::Tcp, local, peer };
     let session = service.open();
     if let Some(stream) = connection() {
+        serve_on(SockRef::from(&stream))?;
         let stream = Stream::new(stream)?;
         let link = link(stream.local(), stream.peer());
         let mut host = LinkHost { link: &link, observer };

@@ -13,7 +13,7 @@ use anywire_std::folder::{FolderOptions, FolderStore};
 
 use super::linux::{self, FromLinux};
 use super::store::{Files, LOGS};
-use super::{Frontend, Peer, Transport, WithService, never_missing, with_service};
+use super::{Frontend, Peer, Transport, WithService, always, never_missing, with_service};
 use crate::network::Setup;
 use crate::samples;
 
@@ -22,6 +22,7 @@ pub(super) const POLL: Transport = Transport {
     name: "std-poll",
     frontend: Frontend::Std,
     missing: never_missing,
+    can: always,
     with: |setup, peer| with(Engine::Poll, setup, peer),
 };
 
@@ -30,6 +31,7 @@ pub(super) const THREADS: Transport = Transport {
     name: "std-threads",
     frontend: Frontend::Std,
     missing: never_missing,
+    can: always,
     with: |setup, peer| with(Engine::Threads, setup, peer),
 };
 
@@ -60,10 +62,10 @@ impl Observer for Ends {
     }
 }
 
-struct Bind<'a> {
-    server: &'a mut Server<FolderStore>,
-    addr: SocketAddr,
-    bound: Option<std::io::Result<SocketAddr>>,
+pub(super) struct Bind<'a> {
+    pub(super) server: &'a mut Server<FolderStore>,
+    pub(super) addr: SocketAddr,
+    pub(super) bound: Option<std::io::Result<SocketAddr>>,
 }
 
 impl WithService for Bind<'_> {

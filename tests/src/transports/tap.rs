@@ -25,7 +25,7 @@ use smoltcp::wire::IpCidr;
 use super::engines::{Ends, Running};
 use super::linux::{self, FromLinux, Server as _};
 use super::store::{Files, SharedStore};
-use super::{Frontend, Transport, WithService, with_service};
+use super::{Frontend, Transport, WithService, always, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::programs::program;
 
@@ -34,6 +34,7 @@ pub(super) const SERVER: Transport = Transport {
     name: "tap-server",
     frontend: Frontend::Smoltcp,
     missing,
+    can: always,
     with: |setup, peer| {
         let device = Device::borrow()?;
         let server = StackServer::start(setup, device.station())?;
@@ -48,6 +49,7 @@ pub(super) const CLIENT: Transport = Transport {
     name: "tap-client",
     frontend: Frontend::Smoltcp,
     missing,
+    can: always,
     with: |setup, peer| {
         let device = Device::borrow()?;
         let server =
