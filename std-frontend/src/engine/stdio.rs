@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use anywire_core::blocking::{Interest, Ready, Told, Wire};
 use anywire_core::conversation::Limits;
-use anywire_core::event::End;
+use anywire_core::event::{End, Event};
 use anywire_core::instant::Instant;
 use anywire_core::service::{About, StreamService};
 use anywire_core::store::Store;
@@ -14,7 +14,7 @@ use embedded_io::{ErrorType, Read, Write};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown};
+use rustix::net::{SendFlags, Shutdown, SocketType};
 use rustix::stdio::{stderr, stdin, stdout};
 use socket2::SockRef;
 
@@ -38,15 +38,23 @@ pub fn converse(
     let service_name = about(&service).name;
     let link = |local, peer| Link { service: service_name, protocol: Protocol::Tcp, local, peer };
     let session = service.open();
-    if let Some(stream) = connection() {
-        serve_on(SockRef::from(&stream))?;
-        let stream = Stream::new(stream)?;
-        let link = link(stream.local(), stream.peer());
+    let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    if let Some((stream, local)) = connection()? {
+        let Ok(peer) = stream.peer_addr() else {
+            // It has been reset meanwhile.
+            let (link, end) = (link(local, nobody), End::Reset);
+            observer.observe(&link, Event::Connected);
+            observer.observe(&link, Event::Ended { end, received: 0, sent: 0 });
+            return Ok(end);
+        };
+        stream.set_nonblocking(true)?;
+        // These can fail only where the next read does.
+        let _ = (stream.set_nodelay(true), serve_on(SockRef::from(&stream)));
+        let link = link(local, peer);
         let mut host = LinkHost { link: &link, observer };
-        let mut wire = Accepted::new(stream, orders);
+        let mut wire = Accepted::new(Stream::accepted(stream, local, peer), orders);
         return Ok(hold(session, &mut wire, &mut store, &mut host, limits));
     }
-    let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let link = link(nobody, nobody);
     let mut host = LinkHost { link: &link, observer };
     let kind = FileType::from_raw_mode(rustix::fs::fstat(stdout())?.st_mode);
@@ -80,15 +88,22 @@ fn same(one: &Stat, other: &Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 }
 
-/// The TCP connection that standard input and output are.
-fn connection() -> Option<TcpStream> {
-    let (input, output) = (rustix::fs::fstat(stdin()).ok()?, rustix::fs::fstat(stdout()).ok()?);
-    if !same(&input, &output) || rustix::net::sockopt::socket_type(stdin()).is_err() {
-        return None;
+/// The TCP connection that standard input and output are, and our address.
+fn connection() -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    let (input, output) = (rustix::fs::fstat(stdin())?, rustix::fs::fstat(stdout())?);
+    let kind = rustix::net::sockopt::socket_type(stdin());
+    if !same(&input, &output) || kind != Ok(SocketType::STREAM) {
+        return Ok(None);
     }
-    let stream = TcpStream::from(stdin().try_clone_to_owned().ok()?);
-    // Of a socket of another kind, or one that is not connected, there is no such address.
-    stream.peer_addr().is_ok().then_some(stream)
+    if rustix::net::sockopt::socket_acceptconn(stdin())? {
+        return Err(io::Error::other(
+            "standard input is a socket that listens; it is to be accepted from: inetd's nowait, systemd's Accept=yes",
+        ));
+    }
+    let stream = TcpStream::from(stdin().try_clone_to_owned()?);
+    // A socket of another family has no such address.
+    let local = stream.local_addr();
+    Ok(local.ok().map(|local| (stream, local)))
 }
 
 /// Standard input and output, each whatever it is.

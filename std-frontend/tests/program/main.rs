@@ -3,6 +3,7 @@
 mod client;
 mod connect;
 mod dialogues;
+mod engines;
 mod fixed;
 mod guess;
 mod harness;
