@@ -9,6 +9,7 @@ mod guess;
 mod harness;
 mod report_size;
 mod serve;
+mod stdio;
 mod terminal;
 mod typed;
 mod upload;
