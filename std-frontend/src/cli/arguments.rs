@@ -8,24 +8,25 @@ use crate::cli::network::Network;
 use crate::cli::options::{Logging, Serve};
 use crate::cli::settings::Settings;
 
-/// Makes the arguments with which one service is served as `args` and `settings` say.
+/// Makes the arguments with which one service is served as `args` and `settings` say; but for the folder.
 pub(super) fn of<N: Network>(
     args: &Serve<N>,
     settings: &Settings,
     logging: Logging,
 ) -> impl Fn(&str) -> Vec<OsString> + Send + Sync + 'static {
     let seconds = |time: Duration| OsString::from(time.as_secs_f64().to_string());
-    let values: [(&str, OsString); 5] = [
+    let values: [(&str, OsString); 4] = [
         ("--idle-timeout", seconds(args.idle_timeout)),
         ("--head-timeout", seconds(args.head_timeout)),
         ("--grace", seconds(args.grace)),
         ("--max-file", args.max_file.to_string().into()),
-        ("--dir", args.dir.clone().into()),
     ];
-    let log_dir = args.log_dir.clone().map(|dir| ("--log-dir", dir.into()));
+    // A child begins elsewhere.
+    let log_dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join("logs"));
+    let log_dir = std::path::absolute(&log_dir).unwrap_or(log_dir);
     let flags = [("--no-sync", args.no_sync), ("--transcript", args.transcript)];
     let mut common = logging.arguments();
-    for (option, value) in values.into_iter().chain(log_dir) {
+    for (option, value) in values.into_iter().chain([("--log-dir", log_dir.into())]) {
         common.extend([option.into(), value]);
     }
     common.extend(flags.into_iter().filter(|flag| flag.1).map(|flag| flag.0.into()));

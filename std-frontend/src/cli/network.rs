@@ -138,7 +138,7 @@ pub struct Plan {
     pub store: FolderStore,
     /// Is told what happens.
     pub observer: Arc<dyn Observer>,
-    /// Arguments with which this program serves the service of that name in the same way, but for the options of the network.
+    /// Arguments with which this program serves the service of that name in the same way, but for the folder, and the options of the network.
     pub arguments: Arguments,
 }
 

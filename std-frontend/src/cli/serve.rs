@@ -70,6 +70,9 @@ pub(super) fn run<N: Network>(
             return Err(Failure::Failed(problems));
         }
     };
+    if meeting == Meeting::Child {
+        stdio::leave_folder();
+    }
     let limits = Limits {
         idle: values::limit(args.idle_timeout),
         head: values::limit(args.head_timeout),

@@ -9,8 +9,6 @@ use anyhow::{Result, bail};
 use anywire_core::conversation::Limits;
 use anywire_core::event::End;
 use anywire_core::service::StreamService;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::Signal;
 
 use crate::cli::failure::Failure;
 use crate::cli::network::{Meeting, Network, Plan};
@@ -18,7 +16,7 @@ use crate::cli::options::{Logging, Serve};
 use crate::cli::serve::{Place, Write};
 use crate::console::log::{Level, how};
 use crate::console::transcript::Transcript;
-use crate::engine::report::Reporter;
+use crate::engine::report::{self, Reporter};
 use crate::engine::{Observer, Orders, Protocol, stdio};
 use crate::folder::FolderStore;
 
@@ -50,6 +48,11 @@ pub(super) fn transcript() -> Transcript<Write> {
 /// What a child tells its parent: all of it, if the parent shows all of it.
 pub(super) fn reporter<N: Network>(args: &Serve<N>, logging: Logging) -> Reporter {
     Reporter { everything: args.transcript || logging.level(Level::Normal) == Level::Everything }
+}
+
+/// A child begins in the folder of files, and has opened it by now: should it crash, what the system leaves of that is not to be found there.
+pub(super) fn leave_folder() {
+    let _ = std::env::set_current_dir("/");
 }
 
 /// One conversation, as a server that has one.
@@ -102,8 +105,8 @@ impl Stdio {
 
     pub(super) fn run(self) -> Result<()> {
         let Some(conversation) = self.conversation else { bail!("there is no service") };
-        if self.child && !follow_parent() {
-            return Ok(());
+        if self.child {
+            report::obey(Arc::clone(&self.orders), self.grace)?;
         }
         let end = conversation(self.store, &*self.observer, &self.limits, &self.orders)?;
         match end {
@@ -113,14 +116,4 @@ impl Stdio {
             end => bail!("the conversation was {}", how(end)),
         }
     }
-}
-
-/// Has this process told to stop, as by SIGTERM, when its parent dies. Says whether that is alive.
-fn follow_parent() -> bool {
-    // Without it the parent's death is noticed when something is reported to it.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
-    let mut errors = [PollFd::from_borrowed_fd(rustix::stdio::stderr(), PollFlags::empty())];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // A pipe that nobody reads.
-    !matches!(rustix::event::poll(&mut errors, Some(&now)), Ok(1..))
 }

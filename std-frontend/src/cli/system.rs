@@ -149,11 +149,16 @@ impl Network for System {
             grace: plan.grace,
             once: plan.once,
         };
+        let store = plan.store.clone();
         let server = Server::new(options, plan.store, plan.observer);
         let server = server.context("cannot begin to serve")?.children(move |service| {
             // This very program, though there may be another under its name by now.
             let mut child = Command::new("/proc/self/exe");
             child.arg0(Self::PROGRAM).args((plan.arguments)(service)).args(["--stdio", "--child"]);
+            // The folder as it was opened, not what has its name by now.
+            if let Some(folder) = store.start_in() {
+                child.current_dir(folder).args(["--dir", "."]);
+            }
             child
         });
         Ok(SystemServer::Listening(server))

@@ -258,8 +258,8 @@ impl<St: HostStore> Server<St> {
     }
 
     /// Says what the children of [`Engine::Processes`] are: `command` holds one conversation of the service with that name on its standard
-    /// input and output, a socket, by [`stdio::converse`], and tells of it by [`report::Reporter`]. SIGTERM says to it that
-    /// the server stops. To be said before anything is bound.
+    /// input and output, a socket, by [`stdio::converse`], tells of it by [`report::Reporter`], and does what
+    /// [`report::obey`] is told. To be said before anything is bound.
     pub fn children(
         self,
         command: impl Fn(&'static str) -> Command + Send + Sync + 'static,

@@ -1,21 +1,21 @@
 //! `processes`: a child for each connection, which gets the socket as its standard input and output, as from inetd.
 //!
-//! The parent closes its own copy at once, or an abort would not reach the peer. What happens on the connection the child
-//! [reports](super::report) through its standard error; when that ends the child has ended, and is waited for. A child that is killed
-//! costs its own connection only.
+//! The parent closes its own copy at once, or an abort would not reach the peer. The child's standard error is a socket between the two.
+//! There it [reports](super::report) what happens on the connection; when that ends the child has ended, and is waited for. That
+//! the parent ends its own direction says to the child that the server stops; that it is closed, that the parent is gone. A child that is
+//! killed costs its own connection only.
 
 use std::io::{self, Read};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 
 use anywire_core::event::{End, Event};
 use anywire_core::session::Reason;
-use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
-use rustix::process::{Pid, Signal, kill_process};
 use slab::Slab;
 use socket2::SockRef;
 
@@ -48,7 +48,7 @@ pub(super) struct Processes {
 struct Serving {
     child: Child,
     reports: Reports,
-    from: Receiver,
+    line: mio::net::UnixStream,
     link: Link,
     /// What it has told of: its connection is there, and has ended.
     connected: bool,
@@ -73,27 +73,33 @@ impl Processes {
         registry: &Registry,
     ) -> io::Result<()> {
         let mut command = (self.command)(self.service);
-        let started = stream.try_clone().and_then(|input| {
+        let started = UnixStream::pair().and_then(|(ours, theirs)| {
+            let input = stream.try_clone()?;
             command.stdin(OwnedFd::from(input)).stdout(OwnedFd::from(stream.try_clone()?));
             // A terminal's Ctrl-C is for the parent, which tells its children.
-            command.stderr(Stdio::piped()).process_group(0).spawn()
+            let child = command.stderr(OwnedFd::from(theirs)).process_group(0).spawn()?;
+            Ok((child, ours))
         });
-        let result = started.and_then(|mut child| {
+        let result = started.and_then(|(mut child, ours)| {
             let slot = self.children.vacant_entry();
-            let reports = child.stderr.take().map(Receiver::from);
-            let mut from = reports.ok_or_else(|| io::Error::other("it has no standard error"))?;
-            let registered = from.set_nonblocking(true).and_then(|()| {
-                let token = Key::new(table, slot.key()).token();
-                registry.register(&mut from, token, Interest::READABLE)
+            let token = Key::new(table, slot.key()).token();
+            let registered = ours.set_nonblocking(true).and_then(|()| {
+                let mut line = mio::net::UnixStream::from_std(ours);
+                registry.register(&mut line, token, Interest::READABLE)?;
+                Ok(line)
             });
-            if let Err(error) = registered {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(error);
+            match registered {
+                Ok(line) => {
+                    let (reports, connected, ended) = (Reports::default(), false, false);
+                    slot.insert(Serving { child, reports, line, link, connected, ended });
+                    Ok(())
+                }
+                Err(error) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    Err(error)
+                }
             }
-            let reports = Reports::default();
-            slot.insert(Serving { child, reports, from, link, connected: false, ended: false });
-            Ok(())
         });
         if result.is_err() {
             reset_on_close(SockRef::from(&stream), true);
@@ -105,7 +111,7 @@ impl Processes {
     fn read(&mut self, key: Key, buf: &mut [u8], again: &mut impl FnMut()) -> usize {
         let Some(serving) = self.children.get_mut(key.slot()) else { return 0 };
         for _ in 0..READS {
-            match serving.from.read(buf) {
+            match serving.line.read(buf) {
                 Ok(0) => return self.reap(key),
                 Ok(n) => serving.tell(buf.get(..n).unwrap_or_default(), &*self.observer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
@@ -117,7 +123,7 @@ impl Processes {
         0
     }
 
-    /// A child has closed its standard error: it ends, or has ended.
+    /// A child's standard error has ended: it ends, or has ended.
     fn reap(&mut self, key: Key) -> usize {
         let mut serving = self.children.remove(key.slot());
         serving.end(&*self.observer, self.retired);
@@ -130,7 +136,7 @@ impl Processes {
         }
         for (_, serving) in &self.children {
             // It fails only if there is none any more.
-            let _ = kill_process(Pid::from_child(&serving.child), Signal::TERM);
+            let _ = serving.line.shutdown(Shutdown::Write);
         }
     }
 }

@@ -1,13 +1,18 @@
 //! What the process of a conversation tells the one that started it, through its standard error: events, and lines of text.
 //!
 //! An event is in postcard's encoding, made free of zeros (COBS), between two zeros. Whatever is not is text: log lines, which
-//! begin with their level, and whatever else a program says that is in trouble.
+//! begin with their level, and whatever else a program says that is in trouble. The other direction says when to stop.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anywire_core::event::Event;
+use rustix::event::{PollFd, PollFlags};
+use rustix::stdio::stderr;
 
-use super::{Link, Observer};
+use super::{Link, Observer, Orders};
+use crate::{clock, shim};
 
 /// An observer that tells its parent.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +37,29 @@ impl Observer for Reporter {
             let _ = io::stderr().write_all(&frame);
         }
     }
+}
+
+/// Passes on to `orders` what the parent says: to retire when the server stops, or when the parent dies; from then on there are `grace`,
+/// or as long as the parent still lives, until what is left is aborted.
+pub fn obey(orders: Arc<Orders>, grace: Duration) -> io::Result<()> {
+    let wait = |flags, deadline| {
+        let mut parent = [PollFd::from_borrowed_fd(stderr(), flags)];
+        // Whatever goes wrong with it, it is no parent any more.
+        shim::poll(&mut parent, deadline).map_or(PollFlags::HUP, |()| parent[0].revents())
+    };
+    let listen = move || {
+        let dead = wait(PollFlags::IN, None).intersects(PollFlags::HUP | PollFlags::ERR);
+        let deadline = clock::now() + grace;
+        orders.retire();
+        if dead {
+            std::thread::sleep(grace);
+        } else {
+            // Only that it is closed is told now, and that the parent is gone with it.
+            wait(PollFlags::empty(), Some(deadline));
+        }
+        orders.abort();
+    };
+    std::thread::Builder::new().name("parent".into()).stack_size(64 << 10).spawn(listen).map(drop)
 }
 
 /// Something that a process has told.

@@ -5,9 +5,9 @@ mod temporary;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anywire_core::name::FileName;
@@ -128,6 +128,13 @@ impl FolderStore {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
         Ok(Self { folder: Some(folder), log: None, options })
+    }
+
+    /// Where a process that is being started finds the folder that is open here, wherever that is by now: its working directory can begin
+    /// there. `None`: there is none.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_in(&self) -> Option<PathBuf> {
+        Some(format!("/proc/self/fd/{}", self.folder.as_ref()?.as_raw_fd()).into())
     }
 
     /// A store without a folder, for servers that need none: it has no files, and takes none.
