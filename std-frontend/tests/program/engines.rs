@@ -144,7 +144,7 @@ fn a_flood_beyond_the_limit_waits_and_everybody_is_served() {
                         for (at, mut stream) in streams.into_iter().enumerate() {
                             match at % 4 {
                                 // Gone without a word; half open; garbage; honest.
-                                0 => drop(crate::harness::reset(stream)),
+                                0 => crate::harness::reset(stream),
                                 1 => drop(stream),
                                 2 => {
                                     let _ = stream.write_all(&[0xff; 5000]);
@@ -304,10 +304,10 @@ fn workers_keep_one_limit_together() {
             stream.set_nonblocking(true).unwrap();
         }
         let answered = || {
-            let answers = streams.iter().filter(|mut stream| {
+            let answers = streams.iter().filter(|stream| {
                 let mut first = [0];
                 matches!(
-                    rustix::net::recv(&mut stream, &mut first, rustix::net::RecvFlags::PEEK),
+                    rustix::net::recv(stream, &mut first, rustix::net::RecvFlags::PEEK),
                     Ok((1, _))
                 )
             });
