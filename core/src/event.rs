@@ -69,6 +69,13 @@ pub enum Event<'a> {
         /// Its bytes.
         len: u64,
     },
+    /// A datagram was answered. The last event of one that is. From the driver.
+    Answered {
+        /// Its bytes.
+        received: u64,
+        /// The answer's.
+        sent: u64,
+    },
     /// The connection is over. The last event of every connection. From the driver.
     Ended {
         /// How.

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use anywire_core::date::Date;
 use anywire_core::event::{Event, Host};
+use anywire_core::instant::Instant;
 
 /// A connection, or for datagrams a conversation of one, as whoever logs wants to name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The peer's end.
     pub peer: SocketAddr,
+    /// When it began.
+    pub since: Instant,
 }
 
 /// What a service runs on.

@@ -243,6 +243,7 @@ fn turn<V: StreamService, T: Store>(
                         kind: Kind::Stream,
                         local: local.into(),
                         peer: peer.into(),
+                        since: now,
                     };
                     tally.opened = true;
                     Stage::Open(Open::new(common.service.open(), connection, means))

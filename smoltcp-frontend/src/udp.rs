@@ -5,6 +5,7 @@ use core::task::Poll;
 use core::time::Duration;
 
 use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
+use anywire_core::event::Event;
 use anywire_core::instant::Instant;
 use anywire_core::store::Store;
 use smoltcp::config::FRAGMENTATION_BUFFER_SIZE;
@@ -133,9 +134,11 @@ impl<V: DatagramService> Datagrams<V> {
                 kind: Kind::Datagram,
                 local: IpEndpoint::new(shown, self.listen.port).into(),
                 peer: meta.endpoint.into(),
+                since: kit.now,
             };
             let mut told = Told { observer: kit.observer, connection };
             let scratch = kit.hold.get_mut(..V::SCRATCH).unwrap_or_default();
+            let received = datagram.len() as u64;
             let answer = self.service.answer(datagram, scratch, connection.peer, &mut told);
             let Some(answer) = answer else { continue };
             let longest = match meta.endpoint.addr {
@@ -152,6 +155,10 @@ impl<V: DatagramService> Datagrams<V> {
             let copy = kit.output.get(..len).filter(|_| fits);
             let to = UdpMetadata { local_address: local, ..meta.endpoint.into() };
             let sent = copy.is_some_and(|copy| socket.send_slice(copy, to).is_ok());
+            if sent {
+                let answered = Event::Answered { received, sent: len as u64 };
+                kit.observer.observe(&connection, answered);
+            }
             self.answered += u64::from(sent);
             self.dropped += u64::from(!sent);
         }

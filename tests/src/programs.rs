@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
+use crate::skip::skip;
+
 /// Where cargo has put the programs, brought up to date once.
 pub fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
@@ -29,6 +31,30 @@ pub fn directory() -> &'static Path {
 /// A command for one of the programs.
 pub fn program(name: &str) -> Command {
     Command::new(directory().join(name))
+}
+
+/// `cargo xtask tap shell`, to which the command is to be added that runs there. `None`: it cannot be had, which was told.
+pub fn in_tap_shell() -> Option<Command> {
+    let shell = || {
+        let mut shell = program("xtask");
+        shell.args(["tap", "shell", "--"]);
+        shell
+    };
+    let tried = shell().arg("true").output().expect("xtask can be run");
+    if !tried.status.success() {
+        skip(&format!("there is no TAP: {}", String::from_utf8_lossy(&tried.stderr)), "tap");
+        return None;
+    }
+    Some(shell())
+}
+
+/// There is no `python3`, which was told.
+pub fn python_is_missing() -> bool {
+    let missing = Command::new("python3").arg("--version").output().is_err();
+    if missing {
+        skip("there is no python3", "python");
+    }
+    missing
 }
 
 /// The folder of the interop suite.

@@ -72,6 +72,11 @@ impl<'n> World<'n> {
         self.network.open()
     }
 
+    /// Opens as many as the network bears at once.
+    pub fn open_many(&mut self) -> Vec<Handle> {
+        (0..self.network.many()).map(|_| self.open()).collect()
+    }
+
     /// How long the next piece is, `sent` of `len` bytes on the way.
     fn piece(&mut self, sent: usize, len: usize) -> usize {
         const EDGE: usize = 2048;
@@ -170,6 +175,20 @@ impl<'n> World<'n> {
         }
         self.network.shutdown(stream);
         self.receive_all(stream)
+    }
+
+    /// Ends a stream on which everything was answered: the server has no more to say, and finishes.
+    pub fn finish(&mut self, stream: Handle) {
+        self.network.shutdown(stream);
+        assert_eq!(self.receive_all(stream), (Vec::new(), Close::Fin));
+        assert_eq!(self.ended(), End::Finished);
+    }
+
+    /// Says nothing more: the server sends `rest`, and ends the idle connection in good order.
+    pub fn goes_idle(&mut self, stream: Handle, rest: &[u8]) {
+        assert_eq!(self.receive_all(stream), (rest.into(), Close::Fin));
+        self.network.shutdown(stream);
+        assert_eq!(self.ended(), End::Idle);
     }
 
     /// Sends `piece` again and again, and reads nothing, until the server takes no more for a while; says whether there still is a

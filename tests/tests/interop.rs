@@ -2,16 +2,9 @@
 
 use std::process::{Command, Output};
 
-use anywire_tests::programs::{Served, directory, interop, program};
-use anywire_tests::skip::skip;
-
-fn python_is_missing() -> bool {
-    let missing = Command::new("python3").arg("--version").output().is_err();
-    if missing {
-        skip("there is no python3", "python");
-    }
-    missing
-}
+use anywire_tests::programs::{
+    Served, directory, in_tap_shell, interop, program, python_is_missing,
+};
 
 fn left_out(frontend: &str) -> bool {
     std::env::var("ANYWIRE_FRONTEND").is_ok_and(|only| only != "all" && only != frontend)
@@ -105,20 +98,6 @@ fn the_std_clients_keep_the_contract() {
         .output()
         .unwrap();
     assert_held(&output);
-}
-
-/// `cargo xtask tap shell`, if it can be had.
-fn in_tap_shell() -> Option<Command> {
-    let mut shell = program("xtask");
-    shell.args(["tap", "shell", "--", "true"]);
-    let tried = shell.output().unwrap();
-    if !tried.status.success() {
-        skip(&format!("there is no TAP: {}", String::from_utf8_lossy(&tried.stderr)), "tap");
-        return None;
-    }
-    let mut shell = program("xtask");
-    shell.args(["tap", "shell", "--"]);
-    Some(shell)
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod lint;
 mod no_std;
+mod samples;
 mod steps;
 mod tap;
 mod test;
@@ -30,6 +31,8 @@ enum Command {
     Lint,
     /// Check that the no_std packages need no operating system and no allocator, and that the core cannot panic
     NoStd,
+    /// Make the labs' sample files of 55,696 and 583,163 bytes, for the servers to serve
+    Samples(samples::Args),
     /// Make a TAP device for the smoltcp stack: for one shell only, or until it is taken down
     #[command(subcommand)]
     Tap(tap::Command),
@@ -51,6 +54,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Test(args) => test::run(args),
         Command::Lint => lint::run(),
         Command::NoStd => no_std::run(),
+        Command::Samples(args) => samples::run(args),
         Command::Tap(command) => tap::run(command),
     }
 }

@@ -77,7 +77,7 @@ impl session::Session for Session {
                                 State::Opening { text: message.text.len(), len: message.len };
                             Next::Ask
                         }
-                        Err(error) => refuse(io, message.text, error.into()),
+                        Err(error) => refuse(io, message.text, message.len, error.into()),
                     },
                     Found::Skip(len) => {
                         io.take(len);
@@ -88,7 +88,7 @@ impl session::Session for Session {
                     }
                     Found::More { quiet_at } => Next::Wait(Phase::Head, quiet_at),
                     // No name is no file: an end would say that it is empty.
-                    Found::End => refuse(io, b"", crate::name::NameError::Empty.into()),
+                    Found::End => refuse(io, b"", 0, crate::name::NameError::Empty.into()),
                 }
             }
             State::Opening { text, len } => {
@@ -100,7 +100,7 @@ impl session::Session for Session {
                         self.state = State::Sending { len: size };
                         Next::Ask
                     }
-                    Some(Answer::Refused(refusal)) => refuse(io, name, refusal),
+                    Some(Answer::Refused(refusal)) => refuse(io, name, len, refusal),
                     _ => Next::Abort(Reason::Failed),
                 }
             }
@@ -124,7 +124,9 @@ impl session::Session for Session {
     }
 }
 
-fn refuse(io: &mut Exchange<'_>, name: &[u8], why: Refusal) -> Next {
+/// Refuses a name, which is `len` bytes of the input.
+fn refuse(io: &mut Exchange<'_>, name: &[u8], len: usize, why: Refusal) -> Next {
+    io.take(len);
     io.observe(Event::Refused { name, why });
     Next::Abort(Reason::Refused(why))
 }

@@ -13,7 +13,6 @@ use anywire_std::engine::Protocol;
 use anywire_std::folder::FolderStore;
 
 use crate::client::Client;
-use crate::device::TapDevice;
 use crate::server::{Options, Server, check_address};
 use crate::station::Station;
 use crate::wire::TapWire;
@@ -95,11 +94,6 @@ impl Network for Tap {
         Server::new(station, options, plan.store, plan.observer)
     }
 
-    fn check(station: &Station) -> Result<()> {
-        let mut device = TapDevice::open(&station.tap)?;
-        station.interface(&mut device).map(drop)
-    }
-
     fn check_address(station: &Station, addr: SocketAddr, _: Protocol) -> io::Result<()> {
         check_address(station, addr.ip())
     }
@@ -128,8 +122,8 @@ impl network::Server for Server<FolderStore> {
         self.bind_datagram(service, addr)
     }
 
-    fn free_port(&mut self, ip: IpAddr) -> io::Result<u16> {
-        Server::free_port(self, ip)
+    fn free_port(&mut self, addr: SocketAddr) -> io::Result<u16> {
+        Server::free_port(self, addr.ip())
     }
 
     fn stopper(&self) -> Box<dyn Fn() + Send> {

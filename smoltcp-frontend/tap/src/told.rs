@@ -17,13 +17,13 @@ pub(crate) struct Told {
 
 impl Observer for Told {
     fn observe(&mut self, connection: &Connection, event: Event<'_>) {
-        let Connection { service, kind, local, peer } = *connection;
+        let Connection { service, kind, local, peer, since } = *connection;
         let protocol = match kind {
             Kind::Stream => Protocol::Tcp,
             Kind::Datagram => Protocol::Udp,
         };
         self.ended += u64::from(matches!(event, Event::Ended { .. }));
-        self.observer.observe(&Link { service, protocol, local, peer }, event);
+        self.observer.observe(&Link { service, protocol, local, peer, since }, event);
     }
 
     fn entropy(&mut self, buf: &mut [u8]) -> bool {

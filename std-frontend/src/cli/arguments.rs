@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cli::catalog;
 use crate::cli::network::Network;
 use crate::cli::options::{Logging, Serve};
+use crate::cli::serve::LOGS;
 use crate::cli::settings::Settings;
 
 /// Makes the arguments with which one service is served as `args` and `settings` say; but for the folder.
@@ -22,7 +23,7 @@ pub(super) fn of<N: Network>(
         ("--max-file", args.max_file.to_string().into()),
     ];
     // A child begins elsewhere.
-    let log_dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join("logs"));
+    let log_dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join(LOGS));
     let log_dir = std::path::absolute(&log_dir).unwrap_or(log_dir);
     let flags = [("--no-sync", args.no_sync), ("--transcript", args.transcript)];
     let mut common = logging.arguments();

@@ -19,7 +19,7 @@ const PIECE: usize = 256 << 10;
 
 pub(super) fn run<N: Network>(options: N::Options, args: Connect) -> Result<(), Failure> {
     let mut network = N::open(options)?;
-    let (wire, _) = network.connect(&args.host, args.port, args.timeout)?;
+    let (wire, peer) = network.connect(&args.host, args.port, args.timeout)?;
     let stdin = io::stdin();
     let input = match args.send {
         Some(text) => Input { piece: text, sent: 0, from: None },
@@ -27,6 +27,9 @@ pub(super) fn run<N: Network>(options: N::Options, args: Connect) -> Result<(), 
     };
     // A person need not press Ctrl-D when the peer has gone; what is piped in is sent to its end.
     let person = input.from.is_some() && stdin.is_terminal();
+    if person && io::stderr().is_terminal() {
+        say(N::PROGRAM, format_args!("connected to {peer}; Ctrl-D ends your side, Ctrl-C leaves"));
+    }
     let mut talk = Talk {
         wire,
         input,
@@ -36,16 +39,16 @@ pub(super) fn run<N: Network>(options: N::Options, args: Connect) -> Result<(), 
         output: Output::stdout(),
     };
     let server = format!("{} port {}", args.host, args.port);
-    while !talk.is_over() {
-        if talk.peer_ended && person {
-            say(N::PROGRAM, format_args!("{server} has ended the connection"));
-            break;
-        }
-        talk.turn().map_err(|broken| match broken {
-            Broken::Wire(error) => anyhow!("the connection to {server} failed: {error}").into(),
-            Broken::Input(error) => anyhow!("cannot read from standard input: {error}").into(),
-            Broken::Output(error) => Failure::Output(error),
-        })?;
+    let over = talk.run(person);
+    // What comes next, a message or a prompt, begins a line.
+    talk.output.end_line();
+    let over = over.map_err(|broken| match broken {
+        Broken::Wire(error) => anyhow!("the connection to {server} failed: {error}").into(),
+        Broken::Input(error) => anyhow!("cannot read from standard input: {error}").into(),
+        Broken::Output(error) => Failure::Output(error),
+    })?;
+    if over == Over::Left {
+        say(N::PROGRAM, format_args!("{server} has ended the connection"));
     }
     talk.wire.close(args.timeout);
     Ok(())
@@ -72,6 +75,15 @@ struct Input<'i> {
     from: Option<BorrowedFd<'i>>,
 }
 
+/// How it ended in good order.
+#[derive(PartialEq, Eq)]
+enum Over {
+    /// Both sides have ended.
+    Ended,
+    /// The peer has, and we need not.
+    Left,
+}
+
 /// What failed.
 enum Broken {
     Wire(String),
@@ -80,8 +92,15 @@ enum Broken {
 }
 
 impl<W: HostWire> Talk<'_, W> {
-    fn is_over(&self) -> bool {
-        self.shut && self.peer_ended
+    /// Goes on until both sides have ended; if `leave`, until the peer has.
+    fn run(&mut self, leave: bool) -> Result<Over, Broken> {
+        while !(self.shut && self.peer_ended) {
+            if self.peer_ended && leave {
+                return Ok(Over::Left);
+            }
+            self.turn()?;
+        }
+        Ok(Over::Ended)
     }
 
     /// Waits until something can move, and moves it.

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Usage(clap::Error),
     /// It could not: exit status 1, and each problem on a line; none if all have been told.
     Failed(Vec<anyhow::Error>),
+    /// A server could not: the problems, and a command line that avoids them, or only those of them that are of ports.
+    Unserved { problems: Vec<anyhow::Error>, instead: Option<(String, bool)> },
     /// Standard output took no more. Where nobody reads any longer (a closed pipe) nothing is said, as if `SIGPIPE` had ended us.
     Output(io::Error),
 }
@@ -38,8 +40,19 @@ impl Failure {
                 ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
             }
             Self::Failed(problems) => {
-                for problem in &problems {
-                    say(program, format_args!("{problem:#}"));
+                say_all(program, &problems);
+                ExitCode::FAILURE
+            }
+            Self::Unserved { problems, instead } => {
+                say_all(program, &problems);
+                if let Some((line, all)) = instead {
+                    let what = if all {
+                        "This command line avoids it"
+                    } else {
+                        "When the rest is put right, this command line avoids the ports that are taken"
+                    };
+                    // Its words are quoted as a shell wants them, and escaped by that.
+                    let _ = writeln!(io::stderr(), "{what}:\n  {line}");
                 }
                 ExitCode::FAILURE
             }
@@ -51,6 +64,12 @@ impl Failure {
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+fn say_all(program: &str, problems: &[anyhow::Error]) {
+    for problem in problems {
+        say(program, format_args!("{problem:#}"));
     }
 }
 

@@ -5,8 +5,11 @@
 mod arguments;
 mod catalog;
 mod client;
+mod completions;
+mod conflicts;
 mod connect;
 mod endpoint;
+mod esc;
 mod failure;
 mod list;
 pub mod network;
@@ -17,6 +20,7 @@ mod settings;
 mod signals;
 mod stdio;
 pub mod system;
+mod terminal;
 mod values;
 
 use std::ffi::OsString;
@@ -26,6 +30,7 @@ use clap::{CommandFactory, FromArgMatches};
 use settings::Settings;
 
 use crate::console::log::{self, Level};
+use conflicts::Given;
 use failure::Failure;
 use network::{Meeting, Network};
 use options::{Cli, Command};
@@ -46,16 +51,19 @@ pub fn main<N: Network>() -> ExitCode {
 }
 
 fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
-    let (Cli { network, logging, command }, settings) = parse::<N>(args)?;
+    let Parsed { cli: Cli { network, logging, command }, settings, given } = parse::<N>(args)?;
     signals::survive_file_limit().map_err(anyhow::Error::from)?;
     match command {
         Some(Command::Serve(serve)) => {
             let level = logging.level(Level::Normal);
-            let _log = match N::meeting(&serve.network) {
-                Meeting::Child => log::start_as_child(level),
+            let log = match N::meeting(&serve.network) {
+                Meeting::Child => {
+                    log::start_as_child(level);
+                    None
+                }
                 Meeting::Stdio | Meeting::Listening => Some(log::start(level)),
             };
-            serve::run::<N>(network, *serve, &settings, logging)
+            serve::run::<N>(network, *serve, &settings, &given, logging, log.as_ref())
         }
         Some(Command::Client(client)) => {
             let _log = log::start(logging.level(Level::Warnings));
@@ -65,27 +73,45 @@ fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
             let _log = log::start(logging.level(Level::Warnings));
             connect::run::<N>(network, connect)
         }
+        Some(Command::Completions { shell }) => {
+            completions::run(self::command::<N>(&catalog::services()), shell)
+        }
         Some(Command::List) | None => list::run(),
     }
 }
 
+/// A command line, understood.
+struct Parsed<N: Network> {
+    cli: Cli<N>,
+    /// What was given to `serve`: of the services' settings, and in all.
+    settings: Settings,
+    given: Given,
+}
+
 /// Without a command it is `serve`, with whatever else was said.
-fn parse<N: Network>(mut args: Vec<OsString>) -> Result<(Cli<N>, Settings), clap::Error> {
+fn parse<N: Network>(mut args: Vec<OsString>) -> Result<Parsed<N>, clap::Error> {
     let parsed = parse_exactly::<N>(&args)?;
-    if parsed.0.command.is_some() {
+    if parsed.cli.command.is_some() {
         return Ok(parsed);
     }
     args.push(SERVE.into());
     parse_exactly::<N>(&args)
 }
 
-fn parse_exactly<N: Network>(args: &[OsString]) -> Result<(Cli<N>, Settings), clap::Error> {
+fn parse_exactly<N: Network>(args: &[OsString]) -> Result<Parsed<N>, clap::Error> {
     let services = catalog::services();
     let mut command = command::<N>(&services);
     let matches = command.try_get_matches_from_mut(args)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    let serve = matches.subcommand_matches(SERVE);
-    Ok((cli, serve.map(|serve| Settings::given(serve, &services)).unwrap_or_default()))
+    let (mut settings, mut given) = Default::default();
+    if let (Some(matches), Some(serve)) =
+        (matches.subcommand_matches(SERVE), command.find_subcommand(SERVE))
+    {
+        settings = Settings::given(matches, &services);
+        given =
+            Given::new(args.first().map_or(N::PROGRAM.as_ref(), |program| program), serve, matches);
+    }
+    Ok(Parsed { cli, settings, given })
 }
 
 const SERVE: &str = "serve";
@@ -107,7 +133,7 @@ mod tests {
     /// A network with an option of its own; nothing can be done on it.
     struct Other;
 
-    #[derive(clap::Args)]
+    #[derive(Clone, clap::Args)]
     struct OtherOptions {
         #[arg(long, global = true, default_value = "tap0")]
         tap: String,
@@ -163,7 +189,7 @@ mod tests {
 
     fn parsed(args: &[&str]) -> Cli<Other> {
         let args = std::iter::once(&"other").chain(args).map(OsString::from).collect();
-        parse(args).unwrap_or_else(|error| panic!("{error}")).0
+        parse(args).unwrap_or_else(|error| panic!("{error}")).cli
     }
 
     #[test]

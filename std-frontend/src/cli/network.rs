@@ -28,7 +28,7 @@ pub trait Network: Sized {
 
     /// Options of the network itself. Each must be `global = true`, so that it can stand before a command and after it; there
     /// is none of them in the names of [`crate::cli`]'s own.
-    type Options: clap::Args;
+    type Options: clap::Args + Clone;
 
     /// Options that only `serve` takes: how it serves.
     type ServeOptions: clap::Args;
@@ -95,14 +95,7 @@ pub trait Network: Sized {
         plan: Plan,
     ) -> anyhow::Result<Self::Server>;
 
-    /// Whether the network could be opened. This and [`check_address`](Self::check_address) are asked only when there can be no
-    /// server for another reason, so that all problems are told at once.
-    fn check(options: &Self::Options) -> anyhow::Result<()> {
-        let _ = options;
-        Ok(())
-    }
-
-    /// Whether `addr` could be bound.
+    /// Whether `addr` can be bound now. Asked only to find a port to propose.
     fn check_address(
         options: &Self::Options,
         addr: SocketAddr,
@@ -159,7 +152,7 @@ pub trait Server {
         D: DatagramService + Send + 'static;
 
     /// A port of `addr` that is free for streams and for datagrams.
-    fn free_port(&mut self, addr: IpAddr) -> io::Result<u16>;
+    fn free_port(&mut self, addr: SocketAddr) -> io::Result<u16>;
 
     /// What makes [`run`](Self::run) stop in good order, from any thread.
     fn stopper(&self) -> Box<dyn Fn() + Send>;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anywire_core::schema::Schema;
 use anywire_core::service::fixed::Fixed as FixedService;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 
 use crate::cli::endpoint::{self, Endpoint, Host};
 use crate::cli::network::Network;
@@ -32,7 +33,7 @@ pub(super) struct Cli<N: Network> {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Logging {
-    /// Log more: who connects; twice, everything
+    /// Log more: who connects, and each file while it comes; twice, everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
     /// Log errors only
@@ -69,6 +70,12 @@ pub(super) enum Command<N: Network> {
     Connect(Connect),
     /// List the services, their ports and options
     List,
+    /// Print what a shell needs to complete this program's command lines
+    Completions {
+        /// Whose: bash, zsh, fish, elvish, powershell
+        #[arg(value_name = "SHELL", hide_possible_values = true)]
+        shell: Shell,
+    },
 }
 
 #[derive(Args)]
@@ -83,10 +90,10 @@ pub(super) struct Serve<N: Network> {
     #[arg(long, value_name = "PORT")]
     pub(super) port: Option<u16>,
     /// The folder for files; made when needed
-    #[arg(long, value_name = "DIR", default_value = "anywire-data")]
+    #[arg(long, value_name = "DIR", default_value = "anywire-data", value_hint = ValueHint::DirPath)]
     pub(super) dir: PathBuf,
     /// The folder for logdate's logs; DIR/logs unless said
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) log_dir: Option<PathBuf>,
     /// Serve one conversation, or one datagram, and exit (with one service)
     #[arg(long)]
@@ -94,6 +101,9 @@ pub(super) struct Serve<N: Network> {
     /// Print on standard output what the labs' servers print
     #[arg(long)]
     pub(super) transcript: bool,
+    /// Stop when Esc is pressed alone in the terminal of standard input
+    #[arg(long)]
+    pub(super) esc: bool,
     /// End a connection that is silent for so long; 0: never
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = values::seconds)]
     pub(super) idle_timeout: Duration,
@@ -283,10 +293,10 @@ pub(super) struct ReportSize {
 #[derive(Debug, Args)]
 pub(super) struct Connect {
     /// The server's name or address
-    #[arg(value_name = "HOST")]
+    #[arg(value_name = "HOST", value_parser = values::host)]
     pub(super) host: String,
     /// The server's port
-    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_name = "PORT", value_parser = values::port)]
     pub(super) port: u16,
     /// Send TEXT instead of standard input; \r \n \t \xNN stand for bytes
     #[arg(long, value_name = "TEXT", value_parser = values::unescape, allow_hyphen_values = true)]

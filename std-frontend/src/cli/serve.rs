@@ -1,25 +1,30 @@
 //! `serve`: puts a server together, says where it listens, and runs it.
 //!
-//! Whatever is wrong is told at once: the folder, and each address that cannot be had.
+//! Whatever is wrong is told at once: the folder, the network, and each address that cannot be had.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use anywire_core::conversation::Limits;
 use anywire_core::event::Event;
 
 use crate::cli::catalog::{self, Listed};
+use crate::cli::conflicts::{self, Conflict, Given};
 use crate::cli::endpoint::Host;
 use crate::cli::failure::Failure;
 use crate::cli::network::{Meeting, Network, Plan, Server};
 use crate::cli::options::{Logging, Serve};
 use crate::cli::settings::Settings;
-use crate::cli::{arguments, signals, stdio, values};
-use crate::console::log::EventLog;
+use crate::cli::{arguments, esc, signals, stdio, values};
+use crate::console::escape::Shown;
+use crate::console::log::{Level, Log};
 use crate::console::output::Output;
+use crate::console::summary::Summary;
 use crate::console::transcript::Transcript;
+use crate::console::visits::Visits;
 use crate::engine::{Link, Observer, Protocol};
 use crate::folder::{FolderOptions, FolderStore};
 
@@ -27,8 +32,10 @@ use crate::folder::{FolderOptions, FolderStore};
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) listed: Listed,
-    host: Host,
-    port: u16,
+    pub(super) host: Host,
+    /// The host was given for this service, not for all.
+    pub(super) own_host: bool,
+    pub(super) port: u16,
 }
 
 /// A service that listens.
@@ -43,7 +50,9 @@ pub(super) fn run<N: Network>(
     options: N::Options,
     args: Serve<N>,
     settings: &Settings,
+    given: &Given,
     logging: Logging,
+    log: Option<&Log>,
 ) -> Result<(), Failure> {
     let meeting = N::meeting(&args.network);
     let mut places = places(&args, Host::from(N::default_bind(&options)))?;
@@ -58,18 +67,11 @@ pub(super) fn run<N: Network>(
         Meeting::Listening => Arc::new(transcript_to(Arc::clone(&output))),
         Meeting::Stdio | Meeting::Child => Arc::new(stdio::transcript()),
     });
-    let observer: Arc<dyn Observer> = match meeting {
-        Meeting::Child => Arc::new(stdio::reporter(&args, logging)),
-        _ => Arc::new(Console { transcript: transcript.clone() }),
-    };
+    let summary = Summary::new(places.iter().map(|place| place.listed.about.name));
+    let console = Console { transcript: transcript.clone(), visits: Visits::default(), summary };
+    let console = Arc::new(console);
 
-    let store = match store(&args, &places, meeting) {
-        Ok(store) => store,
-        Err(mut problems) => {
-            problems.extend(check::<N>(&options, &places));
-            return Err(Failure::Failed(problems));
-        }
-    };
+    let (store, mut problems) = store(&args, &places, meeting);
     if meeting == Meeting::Child {
         stdio::leave_folder();
     }
@@ -84,34 +86,87 @@ pub(super) fn run<N: Network>(
         grace: args.grace,
         once: args.once,
         store,
-        observer,
+        observer: match meeting {
+            Meeting::Child => Arc::new(stdio::reporter(&args, logging)),
+            Meeting::Listening | Meeting::Stdio => Arc::clone(&console) as _,
+        },
         arguments: Box::new(arguments::of(&args, settings, logging)),
     };
-    let mut server = N::server(options, args.network, plan)?;
-    let bound = bind_all(&mut server, &places, settings).map_err(Failure::Failed)?;
+    let (server, bound, conflicts) = match N::server(options.clone(), args.network, plan) {
+        Ok(mut server) => {
+            let (bound, conflicts) = bind_all(&mut server, &places, settings);
+            (Some(server), bound, conflicts)
+        }
+        Err(problem) => {
+            problems.push(problem);
+            (None, Vec::new(), conflicts::among(&places))
+        }
+    };
+    let Some(server) = server.filter(|_| problems.is_empty() && conflicts.is_empty()) else {
+        let can = |addr, protocol| N::check_address(&options, addr, protocol).is_ok();
+        let instead = conflicts::instead(given, &places, &conflicts, can);
+        let instead = instead.map(|(line, all)| (line, all && problems.is_empty()));
+        problems.extend(conflicts::problems(conflicts, &places));
+        return Err(Failure::Unserved { problems, instead });
+    };
 
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
-    if meeting == Meeting::Listening {
+    let listening = args.esc.then(esc::begin).transpose();
+    let _keys = listening.context("cannot listen for Esc")?;
+    if meeting != Meeting::Listening {
+        return Ok(server.run()?);
+    }
+    {
         let mut output = lock(&output);
         for bound in &bound {
             let (service, protocol) = (bound.service, bound.protocol.as_str());
             output.line(format_args!("listening {service} {protocol} {}", bound.addr));
         }
     }
-    if let Some(transcript) = transcript.filter(|_| meeting == Meeting::Listening) {
+    if let Some(transcript) = &transcript {
         for bound in &bound {
             transcript.listening(bound.service, &bound.host, bound.addr.port());
         }
     }
-    Ok(server.run()?)
+    let log = log.filter(|log| log.level() >= Level::Normal);
+    if let Some(log) = log.filter(|_| io::stderr().is_terminal()) {
+        log.write(header(&args.dir, args.log_dir.as_deref(), &places));
+    }
+    let done = server.run();
+    if let Some(log) = log {
+        // There must be room for it.
+        log.catch_up();
+        log.write(&console.summary);
+        let lost = log.lost();
+        if lost > 0 {
+            log.write(format_args!(
+                "lines of the log that nobody read in time, and are lost: {lost}\n"
+            ));
+        }
+    }
+    Ok(done?)
 }
 
-/// Opens the folders that are needed, or says what is wrong with each.
+/// What a person who watches wants to know, besides where it listens.
+fn header(dir: &Path, log_dir: Option<&Path>, places: &[Place]) -> String {
+    let shown = |path: &Path| Shown(path.as_os_str().as_encoded_bytes()).to_string();
+    let mut header = String::new();
+    if places.iter().any(|place| place.listed.files) {
+        header += &format!("files are kept in {}; ", shown(dir));
+    }
+    if places.iter().any(|place| place.listed.log) {
+        let logs = log_dir.map_or_else(|| dir.join(LOGS), Path::to_owned);
+        header += &format!("logdate's logs in {}; ", shown(&logs));
+    }
+    header + "Ctrl-C ends it\n"
+}
+
+/// Opens the folders that are needed, and says what is wrong with each that cannot be had.
 fn store<N: Network>(
     args: &Serve<N>,
     places: &[Place],
     meeting: Meeting,
-) -> Result<FolderStore, Vec<anyhow::Error>> {
+) -> (FolderStore, Vec<anyhow::Error>) {
     // A child's parent has seen to all that.
     let child = meeting == Meeting::Child;
     let open = if child { FolderStore::join } else { FolderStore::open };
@@ -129,19 +184,20 @@ fn store<N: Network>(
         }
     }
     if places.iter().any(|place| place.listed.log) {
-        let dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join("logs"));
-        match with_log(store, &dir) {
-            Ok(logging) if problems.is_empty() => return Ok(logging),
-            Ok(_) => {}
+        let dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join(LOGS));
+        match with_log(store.clone(), &dir) {
+            Ok(logging) => store = logging,
             Err(error) => problems.push(anyhow!(
                 "cannot keep logs in {}: {error}; give another folder with --log-dir",
                 dir.display()
             )),
         }
-        return Err(problems);
     }
-    if problems.is_empty() { Ok(store) } else { Err(problems) }
+    (store, problems)
 }
+
+/// Where logs are unless it is said, in the folder for files.
+pub(super) const LOGS: &str = "logs";
 
 /// Looks up what is to be served; wrong usage is told here.
 fn places<N: Network>(args: &Serve<N>, default: Host) -> Result<Vec<Place>, Failure> {
@@ -155,7 +211,12 @@ fn places<N: Network>(args: &Serve<N>, default: Host) -> Result<Vec<Place>, Fail
     }
     let host = args.bind.clone().unwrap_or(default);
     if args.services.is_empty() {
-        let place = |listed: Listed| Place { port: listed.about.port, host: host.clone(), listed };
+        let place = |listed: Listed| Place {
+            port: listed.about.port,
+            host: host.clone(),
+            own_host: false,
+            listed,
+        };
         return Ok(all.into_iter().map(place).collect());
     }
     let mut places = Vec::new();
@@ -177,6 +238,7 @@ fn places<N: Network>(args: &Serve<N>, default: Host) -> Result<Vec<Place>, Fail
         places.push(Place {
             listed: listed.clone(),
             host: endpoint.host.clone().unwrap_or_else(|| host.clone()),
+            own_host: endpoint.host.is_some(),
             port: endpoint.port.or(args.port).unwrap_or(listed.about.port),
         });
     }
@@ -201,73 +263,41 @@ fn warn_beyond_loopback(places: &[Place], default: &Host) {
     }
 }
 
-/// Binds every place, or says what is wrong with each that cannot be had.
+/// Binds every place that can be had; says which ones cannot.
 fn bind_all(
     server: &mut impl Server,
     places: &[Place],
     settings: &Settings,
-) -> Result<Vec<Bound>, Vec<anyhow::Error>> {
+) -> (Vec<Bound>, Vec<Conflict>) {
     let mut bound: Vec<Bound> = Vec::new();
-    let mut problems = Vec::new();
-    for place in places {
+    let mut conflicts = Vec::new();
+    for (at, place) in places.iter().enumerate() {
         let mut port = place.port;
         if port == 0 && place.listed.protocols.len() > 1 {
-            match server.free_port(place.host.ip) {
+            match server.free_port(place.host.at(0)) {
                 Ok(free) => port = free,
                 Err(error) => {
-                    problems.push(problem(place, place.host.at(0), &error));
+                    conflicts.push(Conflict::new(at, place.host.at(0), Protocol::Tcp, error));
                     continue;
                 }
             }
         }
         for &protocol in &place.listed.protocols {
+            if let Some(conflict) = conflicts::with_earlier(places, at, protocol) {
+                conflicts.push(conflict);
+                continue;
+            }
             let (service, addr) = (place.listed.about.name, place.host.at(port));
             match catalog::bind(server, service, settings, protocol, addr) {
                 Some(Ok(addr)) => {
                     bound.push(Bound { service, host: place.host.text.clone(), protocol, addr });
                 }
-                Some(Err(error)) => problems.push(problem(place, addr, &error)),
+                Some(Err(error)) => conflicts.push(Conflict::new(at, addr, protocol, error)),
                 None => {}
             }
         }
     }
-    if problems.is_empty() { Ok(bound) } else { Err(problems) }
-}
-
-/// What would be wrong with the network, or with each place.
-fn check<N: Network>(options: &N::Options, places: &[Place]) -> Vec<anyhow::Error> {
-    if let Err(problem) = N::check(options) {
-        return vec![problem];
-    }
-    let each = places
-        .iter()
-        .flat_map(|place| place.listed.protocols.iter().map(move |protocol| (place, *protocol)));
-    let mut problems = Vec::new();
-    for (place, protocol) in each {
-        let addr = place.host.at(place.port);
-        if let Err(error) = N::check_address(options, addr, protocol) {
-            problems.push(problem(place, addr, &error));
-        }
-    }
-    problems
-}
-
-/// Says what is wrong with a place, and what to do.
-fn problem(place: &Place, addr: SocketAddr, error: &io::Error) -> anyhow::Error {
-    let name = place.listed.about.name;
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!(
-                "; stop what uses it, or take another port: {name}=PORT ({name}=0 takes a free one)"
-            )
-        }
-        io::ErrorKind::AddrNotAvailable => "; give an address of this host with --bind".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            format!("; ports below 1024 may need privileges: {name}=PORT takes another")
-        }
-        _ => String::new(),
-    };
-    anyhow!("cannot serve {name} on {addr}: {error}{advice}")
+    (bound, conflicts)
 }
 
 fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {
@@ -289,9 +319,11 @@ fn transcript_to(output: Arc<Mutex<Output>>) -> Transcript<Write> {
     }))
 }
 
-/// The log, and the transcript if there is one.
+/// The log, what is counted, and the transcript if there is one.
 struct Console {
     transcript: Option<Arc<Transcript<Write>>>,
+    visits: Visits,
+    summary: Summary,
 }
 
 impl Observer for Console {
@@ -299,6 +331,7 @@ impl Observer for Console {
         if let Some(transcript) = &self.transcript {
             transcript.observe(link, event);
         }
-        EventLog.observe(link, event);
+        self.visits.observe(link, event);
+        self.summary.observe(link, event);
     }
 }

@@ -9,19 +9,32 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
+use crate::cli::terminal;
+use crate::console::input::begin_line;
+
 /// For a server: the first SIGINT or SIGTERM calls `stop`, the second ends the process at once, with status 128 and the signal. One that is
 /// held up by a transcript that nobody reads is ended, too, when it should have been over for long.
 pub(super) fn stop_by(stop: Box<dyn Fn() + Send>, grace: Duration) -> io::Result<()> {
     watch(move |signal, count| {
         if count > 1 {
-            std::process::exit(128 + signal);
+            exit(128 + signal);
+        }
+        if signal == SIGINT && terminal::shows_keys() {
+            // Behind the ^C.
+            begin_line();
         }
         stop();
         let _ = std::thread::Builder::new().spawn(move || {
             std::thread::sleep(grace.saturating_add(OVERDUE));
-            std::process::exit(1);
+            exit(1);
         });
     })
+}
+
+/// At once, but not without giving the terminal back.
+fn exit(status: i32) -> ! {
+    terminal::restore();
+    std::process::exit(status)
 }
 
 /// So long after the grace a server has no reason left to run.

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use anywire_core::blocking::{Interest, Ready};
 use anywire_core::datagram::{DatagramService, MAX_DATAGRAM, Question, Turn};
 use anywire_core::instant::Instant;
@@ -234,13 +234,14 @@ impl network::Server for SystemServer {
     }
 
     /// Another process may take the port before we do: then binding says so.
-    fn free_port(&mut self, ip: IpAddr) -> io::Result<u16> {
+    fn free_port(&mut self, mut addr: SocketAddr) -> io::Result<u16> {
         /// A port that is free for streams is nearly always free for datagrams.
         const TRIES: usize = 64;
         let mut last = None;
         for _ in 0..TRIES {
-            let stream = hold(SocketAddr::new(ip, 0), Protocol::Tcp)?;
-            let addr = stream.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+            addr.set_port(0);
+            let stream = hold(addr, Protocol::Tcp)?;
+            addr = stream.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
             match hold(addr, Protocol::Udp) {
                 Ok(_) => return Ok(addr.port()),
                 Err(error) => last = Some(error),
@@ -287,12 +288,20 @@ fn each_address<T>(
     host: &str,
     port: u16,
     what: &str,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+    attempt: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> Result<T> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let addrs = (bare, port)
         .to_socket_addrs()
         .map_err(|error| anyhow!("cannot find the host {host}: {error}"))?;
+    in_turn(&format!("{what} {host} port {port}"), addrs, attempt)
+}
+
+fn in_turn<T>(
+    what: &str,
+    addrs: impl Iterator<Item = SocketAddr>,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> Result<T> {
     let mut failures = Vec::new();
     for addr in addrs {
         match attempt(addr) {
@@ -301,12 +310,12 @@ fn each_address<T>(
         }
     }
     match failures.as_slice() {
-        [] => bail!("the host {host} has no address"),
-        [(_, error)] => bail!("cannot {what} {host} port {port}: {error}"),
+        [] => Err(anyhow!("cannot {what}: the host has no address")),
+        [(_, error)] => Err(anyhow!("cannot {what}: {error}")),
         several => {
             let each: Vec<_> =
                 several.iter().map(|(addr, error)| format!("{addr}: {error}")).collect();
-            bail!("cannot {what} {host} port {port}: {}", each.join("; "))
+            Err(anyhow!("cannot {what}: {}", each.join("; ")))
         }
     }
 }
@@ -363,5 +372,31 @@ fn ask(
             }
             Turn::GiveUp => return Err(io::ErrorKind::TimedOut.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn every_address_has_its_turn_and_its_error() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        let connect = |addrs: &[SocketAddr]| {
+            let attempt = |addr| Stream::connect(addr, Duration::from_secs(5));
+            in_turn("connect to name port 1", addrs.iter().copied(), attempt)
+        };
+        assert_eq!(connect(&[nobody, there]).unwrap().peer(), there);
+        let only = connect(&[nobody]).unwrap_err().to_string();
+        let why = only.strip_prefix("cannot connect to name port 1: ").unwrap();
+        assert!(why.contains("refused"), "{why}");
+        let both = connect(&[nobody, nobody]).unwrap_err().to_string();
+        let each = format!("{nobody}: {why}");
+        assert_eq!(both, format!("cannot connect to name port 1: {each}; {each}"));
+        assert!(connect(&[]).unwrap_err().to_string().contains("no address"));
     }
 }

@@ -40,6 +40,27 @@ pub(super) fn bytes(text: &str) -> Result<u64> {
     number.checked_mul(1 << shift).context("so many bytes cannot be counted")
 }
 
+/// A host, without anything else that a URL has.
+pub(super) fn host(text: &str) -> Result<String> {
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
+    if let Some((host, port)) = bare.rsplit_once(':')
+        && port.parse::<u16>().is_ok()
+        && (!host.contains(':') || host.starts_with('['))
+    {
+        bail!("the port is an argument of its own: {host} {port}");
+    }
+    ensure!(bare == text, "a host is a name or an address: {bare}");
+    ensure!(!text.is_empty(), "a host is a name or an address: localhost, 127.0.0.1, ::1");
+    Ok(text.to_owned())
+}
+
+/// A port to connect to.
+pub(super) fn port(text: &str) -> Result<u16> {
+    let port = text.parse().unwrap_or(0);
+    ensure!(port > 0, "a port is a number from 1 to 65535; `list` shows the services'");
+    Ok(port)
+}
+
 /// A text in which `\r`, `\n`, `\t`, `\\` and `\xNN` stand for bytes.
 pub(super) fn unescape(text: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -93,6 +114,28 @@ mod tests {
         }
         for wrong in ["", "K", "-1", "1.5G", "9X", "99999999T"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_no_port_in_it() {
+        for right in ["localhost", "127.0.0.1", "::1", "[::1]", "fe80::1%lo", "::1:80"] {
+            assert_eq!(host(right).unwrap(), right);
+        }
+        let cases = [
+            ("localhost:80", "its own: localhost 80"),
+            ("[::1]:80", "its own: [::1] 80"),
+            ("http://localhost:80/", "its own: localhost 80"),
+            ("http://localhost/", "address: localhost"),
+            ("", "a name or an address"),
+        ];
+        for (wrong, hint) in cases {
+            let error = host(wrong).unwrap_err().to_string();
+            assert!(error.contains(hint), "{wrong}: {error}");
+        }
+        assert_eq!(port("65535").unwrap(), 65535);
+        for wrong in ["", "0", "65536", "http", "-1"] {
+            assert!(port(wrong).is_err(), "{wrong}");
         }
     }
 

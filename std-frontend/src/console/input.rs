@@ -1,6 +1,6 @@
 //! Standard input, line by line: what a person is asked for, and what is read instead when nobody is there to be asked.
 
-use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -17,11 +17,35 @@ pub fn ask_while(
     max: usize,
     mut wait: impl FnMut(BorrowedFd<'_>),
 ) -> io::Result<Option<Vec<u8>>> {
-    if io::stdin().is_terminal() {
+    let asked = io::stdin().is_terminal();
+    if asked {
         prompt();
     }
     let mut input = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
-    line(&mut input, max, || wait(rustix::stdio::stdin()))
+    let line = line(&mut input, max, || wait(rustix::stdio::stdin()))?;
+    let Line { text, ended } = line;
+    if asked && !ended {
+        begin_line();
+    }
+    Ok(text)
+}
+
+/// What was read, and whether a newline has ended it.
+struct Line {
+    text: Option<Vec<u8>>,
+    ended: bool,
+}
+
+/// Begins a new line on the terminal, where the one that a person typed into has not ended: an end of the input (Ctrl-D) shows nothing.
+pub fn begin_line() {
+    // Whoever does not see it does not miss it.
+    let _ = if io::stdout().is_terminal() {
+        io::stdout().write_all(b"\n")
+    } else if io::stderr().is_terminal() {
+        io::stderr().write_all(b"\n")
+    } else {
+        Ok(())
+    };
 }
 
 /// The standard library's own buffer does not tell whether there is something in it.
@@ -40,11 +64,7 @@ impl Read for Stdin {
     }
 }
 
-fn line<R: Read>(
-    input: &mut BufReader<R>,
-    max: usize,
-    mut wait: impl FnMut(),
-) -> io::Result<Option<Vec<u8>>> {
+fn line<R: Read>(input: &mut BufReader<R>, max: usize, mut wait: impl FnMut()) -> io::Result<Line> {
     let mut line = Vec::new();
     let mut any = false;
     loop {
@@ -57,7 +77,7 @@ fn line<R: Read>(
             Err(error) => return Err(error),
         };
         if buf.is_empty() {
-            return Ok(any.then_some(line));
+            return Ok(Line { text: any.then_some(line), ended: false });
         }
         any = true;
         let newline = buf.iter().position(|byte| *byte == b'\n');
@@ -70,7 +90,7 @@ fn line<R: Read>(
             if cfg!(windows) && line.last() == Some(&b'\r') {
                 line.pop();
             }
-            return Ok(Some(line));
+            return Ok(Line { text: Some(line), ended: true });
         }
     }
 }
@@ -83,7 +103,7 @@ mod tests {
     fn lines_of_any_bytes_and_an_end() {
         for capacity in [1, 2, 64] {
             let mut input = BufReader::with_capacity(capacity, &b"one\n\n\xff too long\nlast"[..]);
-            let mut next = || line(&mut input, 5, || ()).unwrap();
+            let mut next = || line(&mut input, 5, || ()).unwrap().text;
             assert_eq!(next().unwrap(), b"one");
             assert_eq!(next().unwrap(), b"");
             assert_eq!(next().unwrap(), b"\xff too");
@@ -97,7 +117,7 @@ mod tests {
         let mut input = BufReader::new(&b"one\ntwo\nthr"[..]);
         let mut waits = 0;
         for (expected, waited) in [(&b"one"[..], 1), (b"two", 1), (b"thr", 2)] {
-            assert_eq!(line(&mut input, 5, || waits += 1).unwrap().unwrap(), expected);
+            assert_eq!(line(&mut input, 5, || waits += 1).unwrap().text.unwrap(), expected);
             assert_eq!(waits, waited);
         }
     }

@@ -1,52 +1,72 @@
-//! The log, on standard error: what a server does, a line for each conversation, and two for each file that is stored.
+//! The log, on standard error, written by a thread of its own: whoever logs never waits for a terminal that is held or a pipe that is
+//! full. What is logged of a server's conversations is said in [`visits`](crate::console::visits).
 
-use std::fmt;
-use std::io::{self, IsTerminal};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Stderr, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
-use anywire_core::event::{End, Event};
-use anywire_core::session::Reason;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-use crate::console::escape::Shown;
-use crate::engine::{Link, Observer};
+use crate::console::lines::Lines;
 
 /// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Errors only.
     Quiet,
     /// What a person should know of.
     Warnings,
-    /// A line for each conversation: how it ended, why what was asked for was refused, and which files were stored.
+    /// A line for each conversation: what it was about, which files were stored, how it ended.
     Normal,
-    /// Who connects, too, and each datagram.
+    /// Who connects, and which file is received, while that happens; and each datagram.
     Verbose,
     /// Every event.
     Everything,
 }
 
-/// Begins to log, from a thread of its own: whoever logs never waits for a terminal that is held or a pipe that is full. Lines for which
-/// there is no room then are lost. What is not written when the guard goes still has a moment. A second call does nothing.
-pub fn start(level: Level) -> WorkerGuard {
-    let level = filter(level);
+/// A log that has begun. What is not written yet when it goes still has a moment.
+#[derive(Debug)]
+pub struct Log {
+    level: Level,
+    sender: Counted<NonBlocking>,
+    lost: ErrorCounter,
+    written: Arc<Written>,
+    /// `None` once it went.
+    guard: Option<WorkerGuard>,
+}
+
+/// So many lines wait to be written; those for which there is no room are lost, and counted.
+const LINES: usize = 8192;
+
+/// So long what is left may take to be written.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// Begins to log. Only the first call in a process has an effect on what is logged.
+pub fn start(level: Level) -> Log {
     let ansi =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(io::stderr());
+    let written = Arc::new(Written::default());
+    let terminal = Terminal { stderr: io::stderr(), written: Arc::clone(&written) };
+    let (to, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(terminal);
+    let lost = to.error_counter();
+    let sender = Counted { to, lines: Arc::default() };
+    let writer = sender.clone();
     let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(writer)
-        .with_target(false)
+        .with_max_level(filter(level))
+        .with_writer(move || writer.clone())
         .with_ansi(ansi)
         // It would panic on a standard error that is closed.
         .log_internal_errors(false)
+        .event_format(Lines::new())
         .try_init();
-    guard
+    Log { level, sender, lost, written, guard: Some(guard) }
 }
 
-/// Begins to log as the child of a server, which gives each line the time and the rest of its form. Returns no guard: nothing is kept.
-pub fn start_as_child(level: Level) -> Option<WorkerGuard> {
+/// Begins to log as the child of a server, which gives each line the time and the rest of its form.
+pub fn start_as_child(level: Level) {
     let _ = tracing_subscriber::fmt()
         .with_max_level(filter(level))
         .with_writer(io::stderr)
@@ -55,7 +75,6 @@ pub fn start_as_child(level: Level) -> Option<WorkerGuard> {
         .with_ansi(false)
         .log_internal_errors(false)
         .try_init();
-    None
 }
 
 fn filter(level: Level) -> LevelFilter {
@@ -68,75 +87,87 @@ fn filter(level: Level) -> LevelFilter {
     }
 }
 
-/// So many lines wait to be written.
-const LINES: usize = 8192;
+impl Log {
+    /// How much is logged.
+    pub fn level(&self) -> Level {
+        self.level
+    }
 
-/// Logs what happens on a server.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EventLog;
+    /// Writes `text`, whole lines of our own words, behind what has been logged.
+    pub fn write(&self, text: impl Display) {
+        // What cannot be taken is counted.
+        let _ = self.sender.clone().write_all(text.to_string().as_bytes());
+    }
 
-impl Observer for EventLog {
-    fn observe(&self, link: &Link, event: Event<'_>) {
-        let (service, peer) = (link.service, link.peer);
-        match event {
-            Event::Connected => tracing::debug!(%service, %peer, "connected"),
-            Event::Refused { name, why } => {
-                tracing::info!(%service, %peer, name = %Quoted(name), "refused: {why}");
-            }
-            Event::Opened { name, len } => {
-                tracing::debug!(%service, %peer, name = %Quoted(name), len, "opened");
-            }
-            // Which files a peer has left here must be known afterwards, too.
-            Event::Created { name } => {
-                tracing::info!(%service, %peer, name = %Quoted(name), "receiving");
-            }
-            Event::Stored { len } => tracing::info!(%service, %peer, len, "stored"),
-            Event::Ended { end, received, sent } => match end {
-                // Has been told as refused.
-                End::Aborted(Reason::Refused(why)) => {
-                    tracing::debug!(%service, %peer, received, sent, "aborted: {why}");
-                }
-                End::Aborted(reason @ Reason::Broken(_)) => {
-                    tracing::error!(%service, %peer, received, sent, "aborted: {reason}");
-                }
-                End::Aborted(reason) => {
-                    tracing::warn!(%service, %peer, received, sent, "aborted: {reason}");
-                }
-                end => tracing::info!(%service, %peer, received, sent, "{}", how(end)),
-            },
-            Event::Data { bytes } => {
-                tracing::trace!(%service, %peer, len = bytes.len(), data = %Quoted(bytes), "data");
-            }
-            Event::Message { text } => {
-                tracing::trace!(%service, %peer, text = %Quoted(text), "message");
-            }
-            Event::Noted { text } => {
-                tracing::info!(%service, %peer, text = %Quoted(text), "says");
-            }
-            Event::Moving { moved, .. } => tracing::trace!(%service, %peer, moved, "moving"),
-            Event::Moved { len, stop } => tracing::trace!(%service, %peer, len, "moved: {stop}"),
-            _ => {}
+    /// Lines that were lost so far, because nobody read fast enough.
+    pub fn lost(&self) -> usize {
+        self.lost.dropped_lines()
+    }
+
+    /// Waits a moment until everything is written; says whether it is.
+    pub fn catch_up(&self) -> bool {
+        let owed = || {
+            let sent = self.sender.lines.load(Ordering::Acquire);
+            sent.saturating_sub(self.lost() as u64)
+        };
+        let lines = self.written.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.written.more.wait_timeout_while(lines, MOMENT, |lines| *lines < owed());
+        waited.is_ok_and(|(lines, _)| *lines >= owed())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let caught_up = self.catch_up();
+        if let Some(guard) = self.guard.take()
+            && !caught_up
+        {
+            // It would wait for the thread once more, and complain on standard output.
+            std::mem::forget(guard);
         }
     }
 }
 
-/// A peer's words, quoted: they do not run on into ours.
-struct Quoted<'a>(&'a [u8]);
+/// Counts the lines that are given to a writer, one in each call.
+#[derive(Clone, Debug)]
+struct Counted<W> {
+    to: W,
+    lines: Arc<AtomicU64>,
+}
 
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", Shown(self.0))
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.lines.fetch_add(1, Ordering::AcqRel);
+        self.to.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
-/// How a conversation ended, in words.
-pub(crate) fn how(end: End) -> String {
-    match end {
-        End::Finished => "finished".into(),
-        End::Idle => "ended: idle for too long".into(),
-        End::Stopped => "ended: the server stops".into(),
-        End::Reset => "reset by the peer".into(),
-        End::Aborted(reason) => format!("aborted: {reason}"),
-        other => format!("{other:?}"),
+/// How many lines the thread has dealt with.
+#[derive(Debug, Default)]
+struct Written {
+    lines: Mutex<u64>,
+    more: Condvar,
+}
+
+/// Standard error, as the thread writes to it. A line that it does not take is nothing that could be told.
+struct Terminal {
+    stderr: Stderr,
+    written: Arc<Written>,
+}
+
+impl Write for Terminal {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let _ = self.stderr.write_all(line);
+        *self.written.lines.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.written.more.notify_all();
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stderr.flush()
     }
 }

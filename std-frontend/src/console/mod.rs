@@ -4,6 +4,10 @@
 pub mod address;
 pub mod escape;
 pub mod input;
+mod lines;
 pub mod log;
 pub mod output;
+pub mod summary;
 pub mod transcript;
+pub mod visits;
+pub(crate) mod words;

@@ -12,6 +12,8 @@ pub struct Output {
     terminal: bool,
     failed: Option<io::Error>,
     lines: Lines,
+    /// The last line has not ended.
+    within_line: bool,
 }
 
 impl Output {
@@ -22,7 +24,7 @@ impl Output {
 
     /// Standard output, escaped or raw.
     pub fn new(terminal: bool) -> Self {
-        Self { terminal, failed: None, lines: Lines::default() }
+        Self { terminal, failed: None, lines: Lines::default(), within_line: false }
     }
 
     /// Writes one line of our own words.
@@ -59,8 +61,18 @@ impl Output {
         self.write(shown.as_bytes());
     }
 
+    /// On a terminal, ends the line that was begun, so that whatever comes next begins one.
+    pub fn end_line(&mut self) {
+        if self.terminal && self.within_line {
+            self.write(b"\n");
+        }
+    }
+
     /// Writes `bytes` as they are, and flushes.
     pub fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last() {
+            self.within_line = *last != b'\n';
+        }
         if self.failed.is_none() && !bytes.is_empty() {
             let mut stdout = io::stdout().lock();
             self.failed = stdout.write_all(bytes).and_then(|()| stdout.flush()).err();

@@ -12,7 +12,7 @@ use anywire_core::session::Reason;
 
 use crate::console::address::Python;
 use crate::console::escape::Shown;
-use crate::console::log::how;
+use crate::console::words::{KEPT, Quoted, Words, how};
 use crate::engine::{Link, Observer, Protocol};
 
 /// Writes the transcript of a server to wherever `write` puts it, whole lines at a time.
@@ -23,34 +23,7 @@ pub struct Transcript<W> {
 struct State<W> {
     write: W,
     /// What is to be said of conversations that are under way.
-    open: HashMap<(SocketAddr, SocketAddr), Said>,
-}
-
-/// What a conversation was about, so far: its beginning, if it goes on for long.
-#[derive(Debug, Default)]
-struct Said {
-    /// Invariant: at most `KEPT` bytes, and what shows that there was more.
-    text: String,
-    full: bool,
-}
-
-/// So many bytes of what was said are kept until the conversation is over.
-const KEPT: usize = 256;
-
-impl Said {
-    fn push(&mut self, what: &str) {
-        if self.full {
-            return;
-        }
-        self.text.push_str(what);
-        if self.text.len() > KEPT {
-            let cut = (0..=KEPT).rev().find(|&at| self.text.is_char_boundary(at));
-            self.text.truncate(cut.unwrap_or(0));
-            self.text.push_str("...");
-            self.full = true;
-        }
-        self.text.push_str(", ");
-    }
+    open: HashMap<(SocketAddr, SocketAddr), Words>,
 }
 
 impl<W: FnMut(&str)> Transcript<W> {
@@ -71,7 +44,7 @@ impl<W: FnMut(&str)> Transcript<W> {
 
     fn say(
         &self,
-        words: impl FnOnce(&mut String, &mut HashMap<(SocketAddr, SocketAddr), Said>) -> fmt::Result,
+        words: impl FnOnce(&mut String, &mut HashMap<(SocketAddr, SocketAddr), Words>) -> fmt::Result,
     ) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
@@ -133,7 +106,8 @@ impl<W: FnMut(&str) + Send> Observer for Transcript<W> {
             (service, Protocol::Tcp) => self.say(|text, open| {
                 let key = (link.local, link.peer);
                 if let Event::Ended { end, received, sent } = event {
-                    let Said { text: what, .. } = open.remove(&key).unwrap_or_default();
+                    let words = open.remove(&key).unwrap_or_default();
+                    let (what, comma) = (words.as_str(), if words.is_empty() { "" } else { ", " });
                     let how = match end {
                         // Why has been said.
                         End::Aborted(Reason::Refused(_)) if !what.is_empty() => "aborted".into(),
@@ -141,11 +115,11 @@ impl<W: FnMut(&str) + Send> Observer for Transcript<W> {
                     };
                     return writeln!(
                         text,
-                        "{service} {peer}: {what}{how}, {received} bytes in, {sent} out"
+                        "{service} {peer}: {what}{comma}{how}, {received} bytes in, {sent} out"
                     );
                 }
                 if let Some(what) = what(event) {
-                    open.entry(key).or_default().push(&what);
+                    open.entry(key).or_default().push(what);
                 }
                 Ok(())
             }),
@@ -157,7 +131,7 @@ impl<W: FnMut(&str) + Send> Observer for Transcript<W> {
 fn what(event: Event<'_>) -> Option<String> {
     Some(match event {
         Event::Data { bytes } => start(bytes),
-        Event::Message { text } | Event::Noted { text } => format!("\"{}\"", start(text)),
+        Event::Message { text } | Event::Noted { text } => Quoted(text, KEPT).to_string(),
         Event::Opened { name, len } => format!("\"{}\" of {len} bytes", Shown(name)),
         Event::Created { name } => format!("\"{}\"", Shown(name)),
         Event::Refused { name, why } => format!("\"{}\" refused: {why}", Shown(name)),
@@ -182,6 +156,7 @@ impl<W> fmt::Debug for Transcript<W> {
 
 #[cfg(test)]
 mod tests {
+    use anywire_core::instant::Instant;
     use anywire_core::request::Refusal;
 
     use super::*;
@@ -196,7 +171,8 @@ mod tests {
         let transcript = Transcript::new(|text: &str| said.push_str(text));
         transcript.listening(service, "127.0.0.1", 9900);
         let local = "127.0.0.1:9900".parse().unwrap();
-        let link = Link { service, protocol, local, peer: peer.parse().unwrap() };
+        let (peer, since) = (peer.parse().unwrap(), Instant::ZERO);
+        let link = Link { service, protocol, local, peer, since };
         for event in events {
             transcript.observe(&link, *event);
         }
@@ -287,23 +263,26 @@ mod tests {
 
     #[test]
     fn a_text_is_quoted_and_what_is_long_is_cut() {
-        let said = |text| {
+        let said = |text: &[u8]| {
             let events = [Event::Noted { text }, ENDED];
             transcript("typed", Protocol::Tcp, "127.0.0.1:1", &events)
         };
         let line =
             |what: &str| format!("typed ('127.0.0.1', 1): {what}, finished, 3 bytes in, 7 out\n");
         assert_eq!(said("té\n".as_bytes()), line(r#""té\n""#));
-        assert_eq!(said(&[b'x'; 254]), line(&format!("\"{}\"", "x".repeat(254))));
-        assert_eq!(said(&[b'x'; 255]), line(&format!("\"{}...", "x".repeat(255))));
-        // Never in the middle of a character.
+        assert_eq!(said(&[b'x'; KEPT]), line(&format!("\"{}\"", "x".repeat(KEPT))));
+        assert_eq!(said(&[b'x'; KEPT + 1]), line(&format!("\"{}...\"", "x".repeat(KEPT))));
+        // Never in the middle of a character, nor of what stands for one.
         let wide = "é".repeat(300);
-        assert_eq!(said(wide.as_bytes()), line(&format!("\"{}...", "é".repeat(127))));
+        assert_eq!(said(wide.as_bytes()), line(&format!("\"{}...\"", "é".repeat(128))));
+        assert_eq!(said(&[0xff; 300]), line(&format!("\"{}...\"", r"\xff".repeat(KEPT))));
         // Many files are many messages.
         let name = [b'n'; 100];
-        let events = [Event::Created { name: &name }; 1000];
-        let many =
-            transcript("upload", Protocol::Tcp, "127.0.0.1:1", &[&events[..], &[ENDED]].concat());
-        assert_eq!(many.len(), line("").len() + "upload".len() - "typed".len() + KEPT + 3);
+        let events = [&[Event::Created { name: &name }; 1000][..], &[ENDED]].concat();
+        let name = format!("\"{}\"", "n".repeat(100));
+        assert_eq!(
+            transcript("upload", Protocol::Tcp, "127.0.0.1:1", &events),
+            line(&format!("{name}, {name}, ...")).replace("typed", "upload")
+        );
     }
 }

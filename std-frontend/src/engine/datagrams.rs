@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anywire_core::datagram::DatagramService;
+use anywire_core::event::Event;
 use mio::net::UdpSocket;
 
 use super::{Link, LinkHost, Observer, Protocol};
+use crate::clock;
 
 /// So many datagrams are answered before others have their turn.
 const BATCH: usize = 64;
@@ -18,8 +20,15 @@ pub(super) struct Datagrams<D> {
     local: SocketAddr,
     observer: Arc<dyn Observer>,
     scratch: Vec<u8>,
-    /// A reply that the socket has not taken yet. While there is one, none is received: replies are not lost here.
-    pending: Option<(Vec<u8>, SocketAddr)>,
+    /// A reply that the socket has not taken yet, and to what. While there is one, none is received: replies are not lost here.
+    pending: Option<(Vec<u8>, Question)>,
+}
+
+/// What is answered: who asked, in how many bytes.
+#[derive(Clone, Copy)]
+struct Question {
+    link: Link,
+    len: usize,
 }
 
 /// A [`Datagrams`] of any service.
@@ -39,9 +48,16 @@ impl<D: DatagramService> Datagrams<D> {
         Self { service, socket, local, observer, scratch: vec![0; D::SCRATCH], pending: None }
     }
 
-    fn send(&mut self, reply: &[u8], peer: SocketAddr) -> bool {
+    /// Whether the socket is done with the reply.
+    fn send(&mut self, reply: &[u8], question: Question) -> bool {
+        let Question { link, len } = question;
+        let peer = link.peer;
         match self.socket.send_to(reply, peer) {
-            Ok(_) => true,
+            Ok(sent) => {
+                let answered = Event::Answered { received: len as u64, sent: sent as u64 };
+                self.observer.observe(&link, answered);
+                true
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {
                 tracing::debug!(service = D::ABOUT.name, %peer, %error, "a datagram cannot be sent");
@@ -57,15 +73,16 @@ impl<D: DatagramService + Send> Served for Datagrams<D> {
     }
 
     fn serve(&mut self, buf: &mut [u8], max: usize) -> (usize, bool) {
-        if let Some((reply, peer)) = self.pending.take()
-            && !self.send(&reply, peer)
+        if let Some((reply, question)) = self.pending.take()
+            && !self.send(&reply, question)
         {
-            self.pending = Some((reply, peer));
+            self.pending = Some((reply, question));
             return (0, false);
         }
         // IPv6 carries a few bytes more than IPv4's `MAX_DATAGRAM`.
         let room = buf.len().min(1 << 16);
         let Some(buf) = buf.get_mut(..room) else { return (0, false) };
+        let since = clock::now();
         for served in 0..max.min(BATCH) {
             let (len, peer) = match self.socket.recv_from(buf) {
                 Ok(received) => received,
@@ -76,15 +93,15 @@ impl<D: DatagramService + Send> Served for Datagrams<D> {
                     return (served, true);
                 }
             };
-            let link =
-                Link { service: D::ABOUT.name, protocol: Protocol::Udp, local: self.local, peer };
+            let (service, local) = (D::ABOUT.name, self.local);
+            let link = Link { service, protocol: Protocol::Udp, local, peer, since };
             let mut host = LinkHost { link: &link, observer: &*self.observer };
             let mut scratch = std::mem::take(&mut self.scratch);
             let datagram = buf.get(..len).unwrap_or_default();
             if let Some(reply) = self.service.answer(datagram, &mut scratch, peer, &mut host)
-                && !self.send(reply, peer)
+                && !self.send(reply, Question { link, len })
             {
-                self.pending = Some((reply.to_vec(), peer));
+                self.pending = Some((reply.to_vec(), Question { link, len }));
                 self.scratch = scratch;
                 return (served + 1, false);
             }

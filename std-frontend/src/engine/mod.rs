@@ -34,6 +34,7 @@ use anywire_core::conversation::Limits;
 use anywire_core::datagram::DatagramService;
 use anywire_core::date::Date;
 use anywire_core::event::{Event, Host};
+use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
 use anywire_core::session::Session;
 use anywire_core::store::Store;
@@ -130,6 +131,8 @@ pub struct Link {
     pub local: SocketAddr,
     /// The peer's.
     pub peer: SocketAddr,
+    /// When it began, by the [`clock`].
+    pub since: Instant,
 }
 
 /// Is told what happens on every connection, by whichever thread it happens on. It must not block for long.

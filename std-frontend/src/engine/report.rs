@@ -17,16 +17,14 @@ use crate::{clock, shim};
 /// An observer that tells its parent.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter {
-    /// Whether it tells of every message and every piece, too: that is as much as the conversation itself.
+    /// Whether it tells of every piece that moves, too: that is as much as the conversation itself.
     pub everything: bool,
 }
 
 impl Observer for Reporter {
     fn observe(&self, _: &Link, event: Event<'_>) {
-        let piece = matches!(
-            event,
-            Event::Data { .. } | Event::Message { .. } | Event::Moving { .. } | Event::Moved { .. }
-        );
+        let piece =
+            matches!(event, Event::Data { .. } | Event::Moving { .. } | Event::Moved { .. });
         if piece && !self.everything {
             return;
         }

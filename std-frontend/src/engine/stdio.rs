@@ -35,8 +35,9 @@ pub fn converse(
     limits: &Limits,
     orders: &Orders,
 ) -> io::Result<End> {
-    let service_name = about(&service).name;
-    let link = |local, peer| Link { service: service_name, protocol: Protocol::Tcp, local, peer };
+    let (service_name, since) = (about(&service).name, clock::now());
+    let link =
+        |local, peer| Link { service: service_name, protocol: Protocol::Tcp, local, peer, since };
     let session = service.open();
     let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     if let Some((stream, local)) = connection()? {

@@ -304,7 +304,8 @@ impl<St: HostStore> Worker<St> {
         let local =
             if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
         if let Some(connections) = self.tables.get_mut(usize::from(table)) {
-            let link = Link { service: connections.name(), protocol: Protocol::Tcp, local, peer };
+            let (service, since) = (connections.name(), self.cx.now);
+            let link = Link { service, protocol: Protocol::Tcp, local, peer, since };
             let registry = self.poll.registry();
             let ended = connections.accept(stream, link, table, registry, &mut self.cx);
             self.closed(ended);

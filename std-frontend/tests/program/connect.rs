@@ -4,13 +4,15 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::process::Stdio;
 
-use crate::harness::{Server, anywire, assert_output, peer, read_all, reset, run, text, unread};
+use crate::harness::{
+    Server, anywire, assert_output, nobody, peer, read_all, reset, run, text, unread,
+};
 
 #[test]
 fn much_in_both_directions_does_not_deadlock() {
     let server = Server::start(&["echo=0"], 2);
     let body: Vec<u8> =
-        (0..20_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        (0..100_000_000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let output = run(anywire(&["connect", "127.0.0.1", &server.port(0)]), &body);
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
     assert!(output.stdout == body);
@@ -27,6 +29,27 @@ fn the_end_of_input_is_a_half_close_and_the_rest_is_shown() {
     let output = run(anywire(&["connect", "localhost", &port]), b"all\r\n");
     assert_eq!((output.status.code(), output.stdout), (Some(0), b"first\0\xffrest".to_vec()));
     assert_eq!(peer.join().unwrap(), b"all\r\n");
+}
+
+#[test]
+fn an_ipv6_address_stands_in_brackets_or_not() {
+    let server = Server::start(&["hello=[::1]:0"], 1);
+    for host in ["::1", "[::1]"] {
+        let output = run(anywire(&["connect", host, &server.port(0)]), b"x");
+        assert_output(&output, 0, "I got \"x\" from you and I am sending it back.");
+    }
+}
+
+#[test]
+fn nobody_there_is_exit_status_1() {
+    let output = run(anywire(&["connect", "127.0.0.1", &nobody()]), b"x");
+    assert_output(&output, 1, "");
+    let said = text(&output.stderr);
+    assert!(said.starts_with("anywire: cannot connect to 127.0.0.1 port "), "{said}");
+    assert!(said.contains("refused"), "{said}");
+    let output = run(anywire(&["connect", "name.invalid", "1"]), b"");
+    assert_output(&output, 1, "");
+    assert!(text(&output.stderr).contains("cannot find the host name.invalid: "));
 }
 
 #[test]

@@ -151,6 +151,30 @@ impl Drop for Server {
     }
 }
 
+/// The lines of a server's log, without the summary behind them.
+#[track_caller]
+pub(crate) fn log_lines(log: &str) -> Vec<&str> {
+    let lines: Vec<_> = log.lines().take_while(|line| !line.starts_with("served for ")).collect();
+    assert_ne!(lines.len(), log.lines().count(), "there is no summary: {log}");
+    lines
+}
+
+/// What the summary says of a service. What it does not show is 0.
+#[track_caller]
+pub(crate) fn summed(log: &str, service: &str, column: &str) -> u64 {
+    let mut table = log.lines().skip_while(|line| !line.starts_with("served for ")).skip(1);
+    let cells = |line: &'_ str| -> Vec<String> {
+        line.split("  ")
+            .map(|cell| cell.trim().to_owned())
+            .filter(|cell| !cell.is_empty())
+            .collect()
+    };
+    let Some(names) = table.next().map(cells) else { return 0 };
+    let Some(row) = table.map(cells).find(|row| row[0] == service) else { return 0 };
+    assert_eq!(names.len(), row.len(), "{log}");
+    names.iter().position(|name| name == column).map_or(0, |at| row[at].parse().unwrap())
+}
+
 /// A peer of our clients: serves one connection as `serve` says. Returns its port.
 pub(crate) fn peer<T: Send + 'static>(
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,

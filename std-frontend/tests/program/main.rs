@@ -1,9 +1,13 @@
 //! The program, run as a user runs it: exact output, exit statuses, signals.
 
 mod client;
+mod completions;
+mod conflicts;
 mod connect;
+mod console;
 mod dialogues;
 mod engines;
+mod esc;
 mod fixed;
 mod guess;
 mod harness;

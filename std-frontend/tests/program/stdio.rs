@@ -24,7 +24,7 @@ fn stdio(service: &str, args: &[&str]) -> Command {
 fn a_pipe_is_a_wire_and_its_end_is_the_peers() {
     let output = run(stdio("hello", &[]), b"x");
     assert_output(&output, 0, REPLY);
-    assert!(text(&output.stderr).contains("finished"));
+    assert!(text(&output.stderr).contains(r#""x", 1 byte in, 44 out"#));
     let output = run(stdio("message", &["-q", "--reply-prefix", "> "]), b"one\ntwo\r\nthree");
     assert_output(&output, 0, "> one> two> three");
     assert_eq!(text(&output.stderr), "");

@@ -4,32 +4,48 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Child, Command};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::harness::{Server, anywire, peer, read_all, text};
+use crate::harness::{Server, anywire, peer, read_all, reset, text};
 
 /// A terminal, and the program on it.
-struct Terminal {
-    ours: File,
-    child: Child,
-    seen: Vec<u8>,
+pub(crate) struct Terminal {
+    pub(crate) ours: File,
+    pub(crate) child: Child,
+    pub(crate) seen: Vec<u8>,
+}
+
+/// Our end of a new terminal, and the programs'.
+pub(crate) fn open_terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    // Other tests' children must not have it.
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let theirs = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    (ours.into(), theirs.into())
 }
 
 impl Terminal {
-    fn run(mut command: Command) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&ours).unwrap();
-        unlockpt(&ours).unwrap();
-        let name = ptsname(&ours, Vec::new()).unwrap();
-        let theirs = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-        let theirs = File::from(theirs);
-        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
-        let child = command.stderr(theirs).spawn().unwrap();
-        Self { ours: ours.into(), child, seen: Vec::new() }
+    pub(crate) fn run(command: Command) -> Self {
+        let (ours, theirs) = open_terminal();
+        Self::run_on(command, ours, theirs)
     }
 
-    fn read(&mut self) -> bool {
+    pub(crate) fn run_on(mut command: Command, ours: File, theirs: File) -> Self {
+        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
+        let child = command.stderr(theirs).spawn().unwrap();
+        Self { ours, child, seen: Vec::new() }
+    }
+
+    pub(crate) fn read(&mut self) -> bool {
+        let mut fds = [PollFd::new(&self.ours, PollFlags::IN)];
+        let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let ready = rustix::event::poll(&mut fds, Some(&patience)).unwrap();
+        assert_ne!(ready, 0, "nothing more came: {:?}", text(&self.seen));
         let mut buf = [0; 1024];
         // When the last program on it has gone, a terminal fails.
         let len = self.ours.read(&mut buf).unwrap_or(0);
@@ -37,15 +53,27 @@ impl Terminal {
         len > 0
     }
 
-    fn wait_for(&mut self, expected: &str) {
+    pub(crate) fn wait_for(&mut self, expected: &str) {
         while !String::from_utf8_lossy(&self.seen).contains(expected) {
             assert!(self.read(), "{expected:?} did not come: {:?}", text(&self.seen));
         }
     }
 
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
+    }
+
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while self.read() {}
         (self.child.wait().unwrap().code(), text(&self.seen))
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -78,6 +106,85 @@ fn connect_shows_no_control_characters_and_leaves_with_the_peer() {
     let expected = "one\\r\r\ntwo\\x1b[2J\\x00\\xe2\\x80\\xae";
     assert!(seen.contains(expected), "{seen:?}");
     assert!(seen.contains(" has ended the connection"), "{seen:?}");
+}
+
+#[test]
+fn connect_says_where_it_is_and_shows_the_rest_after_ctrl_d() {
+    let server = Server::start(&["greet=[::1]:0"], 1);
+    let port = server.port(0);
+    let mut terminal = Terminal::run(anywire(&["connect", "::1", &port]));
+    terminal.wait_for(&format!(
+        "anywire: connected to [::1]:{port}; Ctrl-D ends your side, Ctrl-C leaves\r\n"
+    ));
+    terminal.ours.write_all(b"one\n").unwrap();
+    terminal.wait_for("one Ali\\r\r\n");
+    // The first sends what has been typed, the second ends.
+    terminal.ours.write_all(b"two\x04\x04").unwrap();
+    let (status, seen) = terminal.end();
+    assert_eq!(status, Some(0), "{seen:?}");
+    assert!(seen.ends_with("two Ali\\r\r\n"), "{seen:?}");
+}
+
+#[test]
+fn connect_shows_characters_that_come_in_pieces() {
+    // The rest of each comes when what is before it has been shown.
+    let pieces: [&[u8]; 4] = [b"1:\xc3", b"\xa92:\xf0\x9f", b"\x91\x8d3:\xc2", b"\x9b4:\xc3"];
+    let (shown, next) = std::sync::mpsc::channel();
+    let (port, peer) = peer(move |mut stream| {
+        for piece in pieces {
+            stream.write_all(piece).unwrap();
+            next.recv().unwrap();
+        }
+    });
+    let mut terminal = Terminal::run(anywire(&["connect", "127.0.0.1", &port]));
+    for part in ["1:", "é2:", "👍3:", "\\xc2\\x9b4:"] {
+        terminal.wait_for(part);
+        shown.send(()).unwrap();
+    }
+    let (status, seen) = terminal.end();
+    peer.join().unwrap();
+    assert_eq!(status, Some(0));
+    assert!(seen.contains("1:é2:👍3:\\xc2\\x9b4:\\xc3\r\nanywire: "), "{seen:?}");
+}
+
+#[test]
+fn a_reset_is_told_on_a_line_of_its_own() {
+    let (shown, next) = std::sync::mpsc::channel();
+    let (port, peer) = peer(move |mut stream| {
+        stream.write_all(b"some").unwrap();
+        next.recv().unwrap();
+        reset(stream);
+    });
+    let mut terminal = Terminal::run(anywire(&["connect", "127.0.0.1", &port]));
+    terminal.wait_for("some");
+    shown.send(()).unwrap();
+    let (status, seen) = terminal.end();
+    peer.join().unwrap();
+    assert_eq!(status, Some(1));
+    let expected = format!(
+        "some\r\nanywire: the connection to 127.0.0.1 port {port} failed: reset by the peer\r\n"
+    );
+    assert!(seen.ends_with(&expected), "{seen:?}");
+}
+
+#[test]
+fn ctrl_c_leaves_connect_at_once() {
+    let (port, peer) = peer(|mut stream| stream.read_to_end(&mut Vec::new()).map(drop));
+    let mut command = Command::new("setsid");
+    command.args([
+        "--ctty",
+        "--wait",
+        env!("CARGO_BIN_EXE_anywire"),
+        "connect",
+        "127.0.0.1",
+        &port,
+    ]);
+    let mut terminal = Terminal::run(command);
+    terminal.wait_for("connected to ");
+    terminal.ours.write_all(b"\x03").unwrap();
+    let status = terminal.child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2));
+    peer.join().unwrap().unwrap();
 }
 
 #[test]
@@ -227,4 +334,22 @@ fn report_size_asks_for_the_name_while_hello_is_connected() {
     let (status, seen) = terminal.end();
     assert_eq!(status, Some(0), "{seen:?}");
     assert!(seen.contains("Server says: I got \"The size of a is 3\" from you"), "{seen:?}");
+}
+
+#[test]
+fn a_list_fits_a_narrow_terminal() {
+    let lines = |columns| {
+        let mut command = Command::new("sh");
+        let script = format!("stty cols {columns} && exec \"$0\" list");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_anywire")]);
+        let (status, seen) = Terminal::run(command).end();
+        assert_eq!(status, Some(0), "{seen}");
+        seen.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (narrow, wide) = (lines(80), lines(120));
+    assert_eq!(wide.len(), 12, "{wide:?}");
+    assert!(wide.iter().all(|line| line.len() <= 120), "{wide:?}");
+    assert!(narrow.iter().all(|line| line.len() <= 80), "{narrow:?}");
+    let at = narrow.iter().position(|line| line.starts_with("message ")).unwrap();
+    assert_eq!(narrow[at + 1].trim_start(), "--reply-prefix TEXT  --close-after-reply");
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::harness::{
-    Server, anywire, anywire_with, assert_output, nobody, peer, peers, read_all, reset, run, text,
+    Server, anywire, anywire_with, assert_output, log_lines, nobody, peer, peers, read_all, reset,
+    run, summed, text,
 };
 
 /// A folder with these files, each with its name as its body.
@@ -50,7 +51,7 @@ fn take_body(stream: &mut TcpStream) -> String {
 
 #[test]
 fn files_are_stored_over_one_connection() {
-    let mut server = Server::start(&["upload=0", "--transcript"], 1);
+    let mut server = Server::start(&["upload=0", "--transcript", "-v"], 1);
     let here = folder(&["a.txt", "empty"]);
     std::fs::write(here.path().join("empty"), b"").unwrap();
     let big: Vec<u8> = (0..3_000_000u32).map(|at| ((at * 7) >> 3) as u8).collect();
@@ -72,10 +73,21 @@ fn files_are_stored_over_one_connection() {
                 \"a.txt\", 5 bytes stored, finished, ";
     assert!(line.contains(said), "{line}");
     let log = server.stop().1;
-    let words = ["receiving", "stored"].repeat(4).into_iter().chain(["finished"]);
-    assert_eq!(log.lines().count(), 9, "{log}");
-    assert!(log.lines().zip(words).all(|(line, word)| line.contains(word)), "{log}");
-    assert!(log.contains("name=\"big\"") && log.contains("len=3000000"), "{log}");
+    // While they come, and in one line when it is over.
+    let words =
+        ["connected"].into_iter().chain(["receiving", "stored"].repeat(4)).chain(["4 files"]);
+    let lines = log_lines(&log);
+    assert_eq!(lines.len(), 10, "{log}");
+    assert!(lines.iter().zip(words).all(|(line, word)| line.contains(word)), "{log}");
+    assert!(lines[5].ends_with("  receiving \"big\""), "{log}");
+    assert!(lines[6].ends_with("  stored \"big\", 3000000 bytes"), "{log}");
+    let said = "  \"a.txt\" 5 bytes stored, \"empty\" 0 bytes stored, \"big\" 3000000 bytes stored, \
+                \"a.txt\" 5 bytes stored, 4 files, 3000010 bytes, in ";
+    assert!(lines[9].contains(said), "{log}");
+    assert_eq!(
+        (summed(&log, "upload", "finished"), summed(&log, "upload", "files stored")),
+        (1, 4)
+    );
 }
 
 #[test]
@@ -94,7 +106,9 @@ fn after_an_err_it_goes_on_and_fails_at_the_end() {
         assert_eq!(text(&stored), name);
     }
     // Two connections.
-    assert_eq!(server.stop().1.matches("finished").count(), 2);
+    let log = server.stop().1;
+    assert_eq!(log_lines(&log).len(), 2, "{log}");
+    assert_eq!(summed(&log, "upload", "finished"), 2, "{log}");
 }
 
 #[test]

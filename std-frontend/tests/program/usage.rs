@@ -9,7 +9,7 @@ use crate::harness::{anywire, assert_output, run, text, unread};
 
 #[test]
 fn wrong_usage_is_exit_status_2() {
-    let cases: [(&[&str], &str); 23] = [
+    let cases: [(&[&str], &str); 27] = [
         (&["serve", "nothing"], "there are echo, hello, "),
         (&["serve", "--port", "1"], "--port needs one service"),
         (&["serve", "echo", "hello", "--port", "1"], "--port needs one service"),
@@ -32,6 +32,10 @@ fn wrong_usage_is_exit_status_2() {
         (&["client", "knock", "--count", "0"], "--count"),
         (&["client", "report-size", "--port", "1"], "--port"),
         (&["connect", "localhost"], "PORT"),
+        (&["connect", "localhost:80"], "an argument of its own: localhost 80"),
+        (&["connect", "[::1]:80", "80"], "an argument of its own: [::1] 80"),
+        (&["connect", "http://localhost/", "80"], "a name or an address: localhost"),
+        (&["connect", "localhost", "http"], "a number from 1 to 65535"),
         (&["connect", "localhost", "1", "--send", r"\q"], "backslash"),
     ];
     for (args, hint) in cases {

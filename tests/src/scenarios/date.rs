@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use anywire_core::date::Zone;
 use anywire_core::event::End;
 
-use super::{Scenario, limited, scenario};
+use super::{Scenario, limited, never_writes, scenario};
 use crate::network::Handle;
 use crate::world::{Close, World};
 
@@ -116,9 +116,7 @@ fn lab(world: &mut World<'_>, zone: Zone) {
     let stream = world.open();
     world.send(stream, b"?");
     answer(world, stream, zone);
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 /// One byte is one question, however it is cut.
@@ -131,9 +129,7 @@ fn three(world: &mut World<'_>, zone: Zone) {
         })
         .collect();
     assert!(zone == Zone::Local || dates.is_sorted(), "{dates:?}");
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 fn any_bytes(world: &mut World<'_>) {
@@ -153,7 +149,7 @@ fn nothing(world: &mut World<'_>) {
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     for &stream in &streams {
         world.send(stream, b"?");
     }
@@ -161,9 +157,7 @@ fn many_at_once(world: &mut World<'_>) {
         answer(world, stream, Zone::Local);
     }
     for &stream in &streams {
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 
@@ -176,20 +170,11 @@ fn abort(world: &mut World<'_>) {
     assert_eq!((answers(world, &got, Zone::Local).len(), close), (1, Close::Fin));
 }
 
-fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
-}
-
 fn idle(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"?");
     answer(world, stream, Zone::Local);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
+    world.goes_idle(stream, &[]);
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use anywire_core::event::End;
 use anywire_core::session::Reason;
 
-use super::{Scenario, limited, scenario};
+use super::{Scenario, limited, never_writes, scenario};
 use crate::samples;
 use crate::world::{Close, World};
 
@@ -44,7 +44,7 @@ fn come_back(world: &mut World<'_>, len: usize) {
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     for round in 0..2 {
         for &stream in &streams {
             world.send(stream, format!("{round} of {stream}").as_bytes());
@@ -55,9 +55,7 @@ fn many_at_once(world: &mut World<'_>) {
         }
     }
     for &stream in &streams {
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 
@@ -85,13 +83,6 @@ fn come_back_after(world: &mut World<'_>) {
     if world.ended() != End::Finished {
         assert_eq!(world.ended(), End::Finished);
     }
-}
-
-fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
 }
 
 /// It is read from until the buffers are full, and no further; others keep their pace; in the end it is aborted.

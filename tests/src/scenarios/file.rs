@@ -7,7 +7,7 @@ use anywire_core::name::NameError;
 use anywire_core::request::Refusal;
 use anywire_core::session::Reason;
 
-use super::{Scenario, limited, scenario};
+use super::{Scenario, limited, never_writes, scenario};
 use crate::network::Awaited;
 use crate::samples;
 use crate::world::{Close, World};
@@ -87,7 +87,7 @@ fn not_files(world: &mut World<'_>) {
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     for &stream in &streams {
         // With its newline: on a busy machine there are silences between bytes.
         world.send(stream, b"photo.jpg\n");
@@ -113,13 +113,6 @@ fn abort_in_the_middle(world: &mut World<'_>) {
         "{end:?}"
     );
     fetch(world, 2);
-}
-
-fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
 }
 
 /// A name that goes on, too slowly. Silence would end it: on a busy machine it may, and then that was no trial.

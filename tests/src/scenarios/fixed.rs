@@ -72,13 +72,11 @@ fn in_turn(world: &mut World<'_>) {
         world.send(stream, &sent);
         assert!(world.receive(stream, LEN) == sent);
     }
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     const LEN: usize = 70;
     for part in [0..40, 40..LEN] {
         for &stream in &streams {
@@ -89,9 +87,7 @@ fn many_at_once(world: &mut World<'_>) {
         assert!(world.receive(stream, LEN) == [stream as u8; LEN]);
     }
     for &stream in &streams {
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 

@@ -139,9 +139,7 @@ fn silences(world: &mut World<'_>) {
         // More of it is nothing.
         world.pause(stream, Duration::from_millis(300));
     }
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 /// In all longer than a silence.
@@ -200,14 +198,12 @@ fn three_at_once(world: &mut World<'_>) {
         }
     }
     for stream in streams {
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     let letter = |stream: usize| [b'A' + (stream % 26) as u8];
     for &stream in &streams {
         world.send(stream, &[&letter(stream)[..], OPTIONS].concat());
@@ -217,9 +213,7 @@ fn many_at_once(world: &mut World<'_>) {
         assert_eq!(world.receive(stream, expected.len()), expected);
     }
     for &stream in &streams {
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 
@@ -234,9 +228,7 @@ fn abort(world: &mut World<'_>) {
 fn idle(world: &mut World<'_>, sent: &[u8], expected: &[u8]) {
     let stream = world.open();
     world.send(stream, sent);
-    assert_eq!(world.receive_all(stream), (expected.into(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
+    world.goes_idle(stream, expected);
 }
 
 fn idle_inside(world: &mut World<'_>) {

@@ -2,7 +2,7 @@
 
 use anywire_core::event::End;
 
-use super::{Scenario, limited, scenario};
+use super::{Scenario, limited, never_writes, scenario};
 use crate::world::{Close, World};
 
 const HELLO: &str = "hello";
@@ -50,9 +50,7 @@ fn lab(world: &mut World<'_>) {
     world.send(stream, b"A");
     let expected = b"I got \"A\" from you and I am sending it back.";
     assert_eq!(world.receive(stream, expected.len()), expected);
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 fn every_byte(world: &mut World<'_>) {
@@ -69,13 +67,11 @@ fn three(world: &mut World<'_>) {
             got.extend(world.receive(stream, 1));
         }
     }
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     for &stream in &streams {
         world.send(stream, b"A");
     }
@@ -97,11 +93,4 @@ fn abort(world: &mut World<'_>) {
     let (got, close) = world.exchange(stream, b"still there?");
     assert_eq!(said(&got).as_deref(), Some(&b"still there?"[..]));
     assert_eq!(close, Close::Fin);
-}
-
-fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
 }

@@ -38,18 +38,14 @@ fn talks_after(world: &mut World<'_>) {
     let stream = world.open();
     assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
     world.send(stream, b"Is anybody still there?\n");
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 /// More than any buffer between holds, and less than is put up with: no reset takes the end back.
 fn talks(world: &mut World<'_>, len: usize) {
     let stream = world.open();
     say(world, stream, len);
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
 }
 
 fn say(world: &mut World<'_>, stream: Handle, len: usize) {
@@ -71,7 +67,7 @@ fn never_ends(world: &mut World<'_>) {
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     for &stream in &streams {
         world.send(stream, b"knock, knock");
         world.network().shutdown(stream);

@@ -9,7 +9,7 @@ use anywire_core::request::Refusal;
 use anywire_core::session::Reason;
 
 use super::date::{UTC, answer, answers};
-use super::{Scenario, limited, scenario};
+use super::{Scenario, limited, never_writes, scenario};
 use crate::world::{Close, World};
 
 const LOGDATE: &str = "logdate";
@@ -82,9 +82,7 @@ fn in_turn(world: &mut World<'_>, zone: Zone) {
             let log = log(world).into_iter().map(|entry| (entry.time, entry.text));
             assert_eq!(log.collect::<Vec<_>>(), asked);
         }
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 
@@ -106,7 +104,7 @@ fn nothing(world: &mut World<'_>) {
 
 /// Every question has an entry of its own: a number that was given twice would be an entry that is lost.
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     let letter = |stream: usize| char::from(b'!' + (stream % 90) as u8);
     for _ in 0..2 {
         for &stream in &streams {
@@ -127,9 +125,7 @@ fn many_at_once(world: &mut World<'_>) {
         log.iter().map(|entry| &*entry.peer).filter(|peer| *peer != "-").collect();
     assert!(peers.is_empty() || peers.len() == streams.len(), "{peers:?}");
     for &stream in &streams {
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 
@@ -165,18 +161,9 @@ fn no_log(world: &mut World<'_>) {
     assert_eq!(world.ended(), End::Finished);
 }
 
-fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
-}
-
 fn idle(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"?");
     answer(world, stream, Zone::Local);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
+    world.goes_idle(stream, &[]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anywire_core::event::End;
 
-use super::{Scenario, limited, scenario};
+use super::{Scenario, limited, never_writes, scenario};
 use crate::world::{Close, World};
 
 const MESSAGE: &str = "message";
@@ -86,9 +86,7 @@ fn silences(world: &mut World<'_>) {
         // More of it is nothing.
         world.pause(stream, Duration::from_millis(120));
     }
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
     world.try_times(|world| {
         let stream = world.open();
         world.send(stream, b"of some length");
@@ -165,7 +163,7 @@ fn too_long_then_silence(world: &mut World<'_>) {
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     let letter = |stream: usize| [b'A' + (stream % 26) as u8];
     for round in 0..2 {
         for &stream in &streams {
@@ -177,9 +175,7 @@ fn many_at_once(world: &mut World<'_>) {
         }
     }
     for &stream in &streams {
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
 }
 
@@ -204,25 +200,14 @@ fn once(world: &mut World<'_>) {
     world.send(stream, b"A");
     assert_eq!(world.receive_all(stream), (reply(b"A"), Close::Fin));
     world.send(stream, b"two\nthree\n");
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
     answers(world, b"one\ntwo\nthree\n", &["one"]);
-}
-
-fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
 }
 
 fn idle(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"A");
-    assert_eq!(world.receive_all(stream), (reply(b"A"), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
+    world.goes_idle(stream, &reply(b"A"));
 }
 
 fn never_reads(world: &mut World<'_>) {

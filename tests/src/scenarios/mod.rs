@@ -90,3 +90,9 @@ const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World<
 const fn limited(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
     Scenario { service, name, settings: &[], limits: SHORT, log: true, run }
 }
+
+/// Nobody says anything: the connection is ended in good order.
+fn never_writes(world: &mut World<'_>) {
+    let stream = world.open();
+    world.goes_idle(stream, &[]);
+}

@@ -9,7 +9,7 @@ use anywire_core::schema::Schema;
 use anywire_core::session::Reason;
 
 use super::messages::{self, DATA, data, head, string};
-use super::{Scenario, limited, scenario};
+use super::{Scenario, limited, never_writes, scenario};
 use crate::samples;
 use crate::world::{Close, World};
 
@@ -158,7 +158,7 @@ fn nothing(world: &mut World<'_>) {
 
 /// Each has a file of its own.
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     let body = |stream: usize| vec![stream as u8; 300 + stream];
     for &stream in &streams {
         world.send(stream, &head(3, body(stream).len() as u64));
@@ -238,13 +238,6 @@ fn abort(world: &mut World<'_>) {
     }
     assert_eq!(new_names(world), BTreeSet::new());
     world.assert_nothing_unfinished();
-}
-
-fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
 }
 
 fn half_a_head(world: &mut World<'_>) {

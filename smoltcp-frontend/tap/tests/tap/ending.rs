@@ -1,10 +1,14 @@
 //! How connections end, and how the server does.
 
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::tcgetattr;
 use socket2::SockRef;
 
 use crate::harness::{Server, anywire_tap, assert_fails, exchange, run, sample, text};
@@ -13,6 +17,7 @@ use crate::namespace::{ip, make_tap};
 crate::tests![
     a_fin_with_unread_input_behind_it_does_not_become_a_reset,
     a_stopped_server_ends_idle_conversations_and_exits_0,
+    esc_ends_three_conversations_in_good_order,
     a_stopped_server_lets_a_file_go_on_within_the_grace,
     a_stopped_server_resets_what_the_grace_does_not_suffice_for,
     once_is_one_conversation_or_one_datagram,
@@ -47,8 +52,50 @@ fn a_stopped_server_ends_idle_conversations_and_exits_0() {
         drop(stream);
         let (status, log) = server.end();
         assert_eq!(status, Some(0), "{log}");
+        assert!(log.contains("\"x\", ended: the server stops, 1 byte in, 44 out, "), "{log}");
+        assert!(
+            log.contains("\nservice  conversations  stopped  bytes in  bytes out\nhello  "),
+            "{log}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
+}
+
+fn esc_ends_three_conversations_in_good_order() {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let mut keys = File::from(openpt(flags).unwrap());
+    grantpt(&keys).unwrap();
+    unlockpt(&keys).unwrap();
+    let name = ptsname(&keys, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let terminal = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    let mode = |terminal: &File| format!("{:?}", tcgetattr(terminal).unwrap());
+    let before = mode(&keys);
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = anywire_tap(&["serve", "greet", "--esc", "--dir"]);
+    command.arg(folder.path()).stdin(terminal);
+    let mut server = Server::start_as(command, folder, 1);
+    assert_ne!(mode(&keys), before);
+    let mut guests = [(); 3].map(|()| server.connect());
+    for key in [&b"\x1b[A"[..], b"\x1bx", b"q"] {
+        keys.write_all(key).unwrap();
+    }
+    // Longer than it waits for what may follow Esc.
+    std::thread::sleep(Duration::from_millis(600));
+    for guest in &mut guests {
+        guest.write_all(b"x\n").unwrap();
+        let mut reply = [0; 7];
+        guest.read_exact(&mut reply).unwrap();
+        assert_eq!(reply, *b"x Ali\r\n");
+    }
+    keys.write_all(b"\x1b").unwrap();
+    for guest in &mut guests {
+        assert_eq!(guest.read(&mut [0; 1]).unwrap(), 0);
+    }
+    drop(guests);
+    let (status, log) = server.end();
+    assert_eq!(status, Some(0), "{log}");
+    assert_eq!(mode(&keys), before);
 }
 
 /// Longer than all buffers between us.

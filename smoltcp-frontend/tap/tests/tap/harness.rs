@@ -106,6 +106,11 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let mut command = anywire_tap(&["serve"]);
         command.args(args).arg("--dir").arg(folder.path());
+        Self::start_as(command, folder, endpoints)
+    }
+
+    /// The same, where it is begun in some other way.
+    pub(crate) fn start_as(mut command: Command, folder: TempDir, endpoints: usize) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = child.stderr.take().unwrap();

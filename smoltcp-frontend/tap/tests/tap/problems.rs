@@ -1,11 +1,15 @@
 //! What goes wrong before anything is served, and what the program says about it.
 
+use rustix::process::Signal;
+
 use crate::harness::{Server, anywire_tap, assert_fails, run, text};
 use crate::namespace::{ip, make_tap};
 
 crate::tests![
     a_device_that_is_missing_busy_down_or_no_tap,
     addresses_that_are_not_ours_or_taken,
+    all_problems_at_once_and_a_line_that_avoids_those_of_ports,
+    completions_are_this_programs,
     gateways_and_names_that_lead_nowhere,
     wrong_usage_is_status_2,
 ];
@@ -36,6 +40,46 @@ fn addresses_that_are_not_ours_or_taken() {
     assert_fails(&output, "cannot serve hello on 192.168.69.1:9900: another");
     assert_fails(&output, "cannot serve file on 10.0.0.1:0: this stack's address is");
     assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+}
+
+fn all_problems_at_once_and_a_line_that_avoids_those_of_ports() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("it's a file");
+    std::fs::write(&file, b"").unwrap();
+    let serve = |tap, dir: &std::path::Path| {
+        let args = ["serve", "upload", "hello=9003", "--tap", tap, "--dir"];
+        run(anywire_tap(&[&args[..], &[dir.to_str().unwrap()]].concat()), b"")
+    };
+    let output = serve("tap9", &file);
+    assert_fails(&output, "cannot keep files in");
+    assert_fails(&output, "there is no TAP device tap9");
+    assert_fails(&output, "cannot serve hello on 192.168.69.1:9003: another of these");
+    assert_fails(&output, "When the rest is put right, ");
+
+    // What is proposed when that is all works, with the options that were given.
+    let output = serve("tap0", folder.path());
+    assert_fails(&output, "cannot serve hello on 192.168.69.1:9003: another of these");
+    let said = text(&output.stderr);
+    let line = said.lines().last().unwrap().trim();
+    assert!(line.contains(" serve upload hello --tap tap0 --dir "), "{said}");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("exec {line}")]);
+    let mut server = Server::start_as(shell, tempfile::tempdir().unwrap(), 2);
+    server.signal(Signal::TERM);
+    let (status, log) = server.end();
+    assert_eq!(status, Some(0));
+    assert!(log.contains("; nobody came"), "{log}");
+}
+
+fn completions_are_this_programs() {
+    let output = run(anywire_tap(&["completions", "bash"]), b"");
+    let script = text(&output.stdout);
+    for word in ["complete -F _anywire__tap", "--gateway", "--sockets", "--reply-prefix", "logdate"]
+    {
+        assert!(script.contains(word), "{word}");
+    }
+    let accepted = std::process::Command::new("bash").args(["-n", "-c", &script]).status().unwrap();
+    assert!(accepted.success());
 }
 
 fn gateways_and_names_that_lead_nowhere() {

@@ -126,13 +126,6 @@ pub(super) fn abort_behind_a_body(world: &mut World<'_>) {
     }
 }
 
-pub(super) fn never_writes(world: &mut World<'_>) {
-    let stream = world.open();
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    world.network().shutdown(stream);
-    assert_eq!(world.ended(), End::Idle);
-}
-
 pub(super) fn silence_between_pairs(world: &mut World<'_>) {
     let stream = world.open();
     name(world, stream, "new.bin");

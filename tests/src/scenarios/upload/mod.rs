@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(UPLOAD, "abort behind OK", ends::abort_behind_ok),
     scenario(UPLOAD, "abort in a body", ends::abort_in_a_body),
     scenario(UPLOAD, "abort behind a body", ends::abort_behind_a_body),
-    limited(UPLOAD, "a peer that never writes", ends::never_writes),
+    limited(UPLOAD, "a peer that never writes", super::never_writes),
     limited(UPLOAD, "silence between pairs", ends::silence_between_pairs),
     limited(UPLOAD, "half a name", ends::half_a_name),
     limited(UPLOAD, "silence behind OK", ends::silence_behind_ok),
@@ -63,9 +63,7 @@ fn name(world: &mut World<'_>, stream: Handle, name: &str) {
 
 /// Ends in good order, and is answered so.
 fn end(world: &mut World<'_>, stream: Handle) {
-    world.network().shutdown(stream);
-    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-    assert_eq!(world.ended(), End::Finished);
+    world.finish(stream);
     world.assert_nothing_unfinished();
 }
 
@@ -224,16 +222,14 @@ fn twice_at_once(world: &mut World<'_>) {
     assert!(matches!(world.ended(), End::Aborted(Reason::Cut { stop: Stop::Ended, .. })));
     for stream in [first, second] {
         world.send(stream, &data(b""));
-        world.network().shutdown(stream);
-        assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
-        assert_eq!(world.ended(), End::Finished);
+        world.finish(stream);
     }
     assert_names(world, &["next.bin"]);
     world.assert_nothing_unfinished();
 }
 
 fn many_at_once(world: &mut World<'_>) {
-    let streams: Vec<_> = (0..world.network().many()).map(|_| world.open()).collect();
+    let streams = world.open_many();
     let body = |stream: Handle| vec![stream as u8; 300 + stream];
     for &stream in &streams {
         world.send(stream, &string(format!("many {stream}").as_bytes()));

@@ -13,9 +13,13 @@ use core::time::Duration;
 
 use anywire_core::blocking::{Buffers, Plain, converse};
 use anywire_core::client;
+use anywire_core::client::guess::{Answer, Halving};
 use anywire_core::conversation::{Conversation, Lent, Limits, Want};
 use anywire_core::datagram::{DatagramService, Question};
-use anywire_core::frame::{Found, Order, Overflow, Tag, Tagged, UntilEnd, UntilQuiet, Watch};
+use anywire_core::date::{Date, Zone};
+use anywire_core::frame::{
+    Fixed, Found, Order, Overflow, Tag, Tagged, Telnet, UntilEnd, UntilQuiet, Watch,
+};
 use anywire_core::instant::Instant;
 use anywire_core::name::FileName;
 use anywire_core::ram::RamStore;
@@ -41,6 +45,14 @@ fn drive(input: &[u8]) {
     hold_both(client::echo::Session::new(input), input);
     hold_both(client::hello::Session::new(black_box(Some(input))), input);
     hold_both(client::upload::Session::new(), input);
+    hold_both(client::date::Session::default(), input);
+    hold_both(client::message::Session::default(), input);
+    hold_both(client::greet::Session::new(), input);
+    hold_both(client::knock::Session, input);
+    hold_both(client::fixed::Session::new(black_box(&mut [0; 16][..])), input);
+    let mut halving = black_box(Halving::default());
+    halving.hear(Answer::of(input));
+    black_box(halving.guess());
     let text = client::typed::Message::Text(input);
     hold_both(client::typed::Session::new(black_box(Schema::Sized), text), input);
     if let Ok(name) = FileName::new(input) {
@@ -62,13 +74,15 @@ struct Served<'a> {
 }
 
 impl Visitor for Served<'_> {
-    fn stream<S: StreamService + Send + 'static>(&mut self, service: S) {
+    fn stream<S: StreamService + Send + 'static>(&mut self, mut service: S) {
+        black_box(service.set(black_box("length"), black_box("7")).is_ok());
         hold_both(service.open(), self.input);
     }
 
     fn datagram<D: DatagramService + Send + 'static>(&mut self, mut service: D) {
         let peer = black_box(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)));
         let mut scratch = [0; 4096];
+        black_box(service.set(black_box("secret"), black_box("7")).is_ok());
         black_box(service.answer(self.input, &mut scratch, peer, &mut Host));
     }
 }
@@ -156,6 +170,12 @@ fn frame(mut input: &[u8]) {
     let schema = black_box(Schema::Sized).table();
     let tagged = black_box(Tagged { order: Order::Big, tag: Tag::U16, ..schema });
     black_box(tagged.frame(input, black_box(true)).is_ok());
+    black_box(Fixed { len: black_box(4) }.message(input, black_box(true)).is_ok());
+    black_box(Fixed { len: black_box(4) }.left(black_box(9)));
+    let mut telnet = Telnet::default();
+    black_box(input.iter().filter_map(|byte| telnet.data(*byte)).count());
+    let date = black_box(Date { unix: 0, offset: 3600 });
+    black_box(date.rfc3339(black_box(Zone::Local)).as_bytes());
     let len = black_box(300);
     black_box(tagged.fitting(len).and_then(|row| tagged.encode(row.tag, len)));
 }
