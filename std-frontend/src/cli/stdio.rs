@@ -23,6 +23,9 @@ use crate::folder::FolderStore;
 
 /// Whether one conversation of what is asked for can be held on standard input and output; datagrams are left out.
 pub(super) fn prepare<N: Network>(args: &Serve<N>, places: &mut [Place]) -> Result<(), Failure> {
+    if stdio::errors_go_to_the_peer() {
+        stdio::silence_errors().map_err(anyhow::Error::from)?;
+    }
     let [place] = places else { return Err(Failure::usage("--stdio needs one service, named")) };
     let located = args.services.iter().any(|service| service.port.is_some());
     if located || args.port.is_some() || args.bind.is_some() {
@@ -34,9 +37,6 @@ pub(super) fn prepare<N: Network>(args: &Serve<N>, places: &mut [Place]) -> Resu
     if place.listed.protocols.is_empty() {
         let name = place.listed.about.name;
         return Err(Failure::usage(format!("{name} answers datagrams, and has no conversations")));
-    }
-    if stdio::errors_go_to_the_peer() {
-        stdio::silence_errors().map_err(anyhow::Error::from)?;
     }
     Ok(())
 }
