@@ -6,8 +6,8 @@
 mod picture;
 mod song;
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -29,33 +29,36 @@ const SAMPLES: [Sample; 2] = [("song.txt", song::text), ("fractal.bmp", picture:
 
 pub(crate) fn run(Args { dir, overwrite }: &Args) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let mut different = Vec::new();
+    let mut problems = Vec::new();
     for (name, make) in SAMPLES {
         let (path, content) = (dir.join(name), make());
-        let what = match there(&path)? {
-            Some(old) if old == content => "was there already",
-            Some(_) if !overwrite => {
-                different.push(path.display().to_string());
-                continue;
-            }
-            Some(_) => {
-                fs::write(&path, &content).with_context(|| cannot_write(&path))?;
-                "replaced"
-            }
-            None => {
-                let new = File::create_new(&path).and_then(|mut file| file.write_all(&content));
-                new.with_context(|| cannot_write(&path))?;
-                "made"
-            }
-        };
-        println!("{}: {} bytes, {what}", path.display(), content.len());
+        match put(&path, &content, *overwrite) {
+            Ok(what) => println!("{}: {} bytes, {what}", path.display(), content.len()),
+            Err(problem) => problems.push(format!("{problem:#}")),
+        }
     }
-    ensure!(
-        different.is_empty(),
-        "{} is there and different: move it away, or say --overwrite",
-        different.join(", ")
-    );
+    ensure!(problems.is_empty(), "{}", problems.join("; "));
     Ok(())
+}
+
+/// Sees to it that the file is there, and says what was to be done.
+fn put(path: &Path, content: &[u8], overwrite: bool) -> Result<&'static str> {
+    let what = match there(path)? {
+        Some(old) if old == content => return Ok("was there already"),
+        Some(_) if !overwrite => {
+            bail!("{} is there and different: move it away, or say --overwrite", path.display())
+        }
+        Some(_) => "replaced",
+        None => "made",
+    };
+    // Whole under its name, or not at all.
+    let temporary = path.with_extension("part");
+    let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(what)
 }
 
 /// What is there under that name: nothing, or the bytes of a file.
@@ -66,10 +69,6 @@ fn there(path: &Path) -> Result<Option<Vec<u8>>> {
         Ok(metadata) if !metadata.is_file() => bail!("{} is there and no file", path.display()),
         _ => Ok(Some(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)),
     }
-}
-
-fn cannot_write(path: &Path) -> String {
-    format!("cannot write {}", path.display())
 }
 
 #[cfg(test)]

@@ -213,7 +213,10 @@ impl fmt::Display for OpenError {
             Problem::DriverForbidden => {
                 write!(f, "{TUN} may not be opened: `sudo chmod a+rw {TUN}` allows it")
             }
-            Problem::NoDevice => write!(f, "there is no TAP device {name}: {MAKE}"),
+            Problem::NoDevice => write!(
+                f,
+                "there is no TAP device {name}: make it with `sudo cargo xtask tap up --name {name}`, or work in a network of your own with `cargo xtask tap shell --name {name}`"
+            ),
             Problem::NoTap => {
                 write!(
                     f,

@@ -1,6 +1,6 @@
 //! What is to be served where: `SERVICE`, `SERVICE=PORT`, `SERVICE=ADDR:PORT`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result, bail};
 
@@ -37,11 +37,12 @@ impl Host {
         if let Ok(ip) = bare.parse() {
             return known(ip, 0);
         }
-        // The standard library knows scopes only together with ports.
-        match format!("[{bare}]:0").parse() {
-            Ok(SocketAddr::V6(addr)) => known((*addr.ip()).into(), addr.scope_id()),
-            _ => bail!("{text} is no address to listen on: 127.0.0.1, 0.0.0.0, ::1, …"),
+        if let Some((ip, interface)) = bare.split_once('%')
+            && let Ok(ip) = ip.parse::<Ipv6Addr>()
+        {
+            return known(ip.into(), scope(interface)?);
         }
+        bail!("{text} is no address to listen on: 127.0.0.1, 0.0.0.0, ::1, …")
     }
 
     /// The address with `port`.
@@ -52,6 +53,16 @@ impl Host {
         }
         addr
     }
+}
+
+/// The number of an interface, given by it or by name.
+fn scope(interface: &str) -> Result<u32> {
+    if let Ok(scope) = interface.parse() {
+        return Ok(scope);
+    }
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+    rustix::net::netdevice::name_to_index(&socket, interface)
+        .with_context(|| format!("there is no interface {interface:?}"))
 }
 
 impl From<IpAddr> for Host {
@@ -100,6 +111,10 @@ mod tests {
         assert_eq!(parsed("echo=[::1]:9900"), ("echo".into(), some("::1"), Some(9900)));
         assert_eq!(Host::parse("fe80::1%2").unwrap().at(9).to_string(), "[fe80::1%2]:9");
         assert_eq!(Host::parse("[::]").unwrap().text, "::");
+        // The loopback is the first interface.
+        assert_eq!(Host::parse("[fe80::1%lo]").unwrap().at(9).to_string(), "[fe80::1%1]:9");
+        let error = Host::parse("fe80::1%nosuch").unwrap_err().to_string();
+        assert_eq!(error, "there is no interface \"nosuch\"");
     }
 
     #[test]

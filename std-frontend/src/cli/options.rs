@@ -161,7 +161,7 @@ pub(super) enum Client {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Target {
     /// The server's name or address
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = values::host_option)]
     pub(super) host: Option<String>,
     /// The server's port, if it is not the service's default
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -274,7 +274,7 @@ pub(super) struct Guess {
 #[derive(Debug, Args)]
 pub(super) struct ReportSize {
     /// The servers' name or address
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = values::host_option)]
     pub(super) host: Option<String>,
     /// hello's port
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]

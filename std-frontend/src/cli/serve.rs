@@ -3,7 +3,7 @@
 //! Whatever is wrong is told at once: the folder, the network, and each address that cannot be had.
 
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -55,12 +55,12 @@ pub(super) fn run<N: Network>(
     log: Option<&Log>,
 ) -> Result<(), Failure> {
     let meeting = N::meeting(&args.network);
-    let mut places = places(&args, Host::from(N::default_bind(&options)))?;
+    let default = N::default_bind(&options);
+    let mut places = places(&args, Host::from(default))?;
     if meeting != Meeting::Listening {
         stdio::prepare(&args, &mut places)?;
     }
     check_settings(&places, settings)?;
-    warn_beyond_loopback(&places, &Host::from(N::default_bind(&options)));
 
     let output = Arc::new(Mutex::new(Output::new(false)));
     let transcript = args.transcript.then(|| match meeting {
@@ -110,12 +110,13 @@ pub(super) fn run<N: Network>(
         return Err(Failure::Unserved { problems, instead });
     };
 
+    warn_beyond_loopback(&places, default);
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
-    let listening = args.esc.then(esc::begin).transpose();
-    let _keys = listening.context("cannot listen for Esc")?;
     if meeting != Meeting::Listening {
         return Ok(server.run()?);
     }
+    let listening = args.esc.then(esc::begin).transpose();
+    let _keys = listening.context("cannot listen for Esc")?;
     {
         let mut output = lock(&output);
         for bound in &bound {
@@ -253,8 +254,9 @@ fn check_settings(places: &[Place], settings: &Settings) -> Result<(), Failure> 
     catalog::check(&names, settings)
 }
 
-fn warn_beyond_loopback(places: &[Place], default: &Host) {
-    let beyond = |place: &&Place| !place.host.ip.is_loopback() && place.host.ip != default.ip;
+fn warn_beyond_loopback(places: &[Place], default: IpAddr) {
+    let beyond =
+        |place: &&Place| !place.host.ip.to_canonical().is_loopback() && place.host.ip != default;
     if let Some(place) = places.iter().find(beyond) {
         tracing::warn!(
             "listening on {}, beyond this machine: whoever reaches the port can read and store files",

@@ -33,6 +33,9 @@ pub(super) fn prepare<N: Network>(args: &Serve<N>, places: &mut [Place]) -> Resu
             "with --stdio nothing listens: there is no address and no port",
         ));
     }
+    if args.esc {
+        return Err(Failure::usage("with --stdio what is typed is the peer's: there is no --esc"));
+    }
     place.listed.protocols.retain(|&protocol| protocol == Protocol::Tcp);
     if place.listed.protocols.is_empty() {
         let name = place.listed.about.name;

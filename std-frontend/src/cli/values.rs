@@ -40,14 +40,26 @@ pub(super) fn bytes(text: &str) -> Result<u64> {
     number.checked_mul(1 << shift).context("so many bytes cannot be counted")
 }
 
-/// A host, without anything else that a URL has.
+/// A host, where the port is the next argument.
 pub(super) fn host(text: &str) -> Result<String> {
+    host_alone(text, |host, port| format!("the port is an argument of its own: {host} {port}"))
+}
+
+/// A host, where the port is another option.
+pub(super) fn host_option(text: &str) -> Result<String> {
+    host_alone(text, |host, port| {
+        format!("the port is an option of its own: --host {host} --port {port}")
+    })
+}
+
+/// A host, without anything else that a URL has.
+fn host_alone(text: &str, instead: impl FnOnce(&str, &str) -> String) -> Result<String> {
     let bare = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
     if let Some((host, port)) = bare.rsplit_once(':')
         && port.parse::<u16>().is_ok()
         && (!host.contains(':') || host.starts_with('['))
     {
-        bail!("the port is an argument of its own: {host} {port}");
+        bail!(instead(host, port));
     }
     ensure!(bare == text, "a host is a name or an address: {bare}");
     ensure!(!text.is_empty(), "a host is a name or an address: localhost, 127.0.0.1, ::1");
@@ -133,6 +145,8 @@ mod tests {
             let error = host(wrong).unwrap_err().to_string();
             assert!(error.contains(hint), "{wrong}: {error}");
         }
+        let error = host_option("localhost:80").unwrap_err().to_string();
+        assert_eq!(error, "the port is an option of its own: --host localhost --port 80");
         assert_eq!(port("65535").unwrap(), 65535);
         for wrong in ["", "0", "65536", "http", "-1"] {
             assert!(port(wrong).is_err(), "{wrong}");

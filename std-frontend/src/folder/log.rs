@@ -65,7 +65,11 @@ impl LogFolder {
             file.sync_all().map_err(|error| failed("sync", &error))?;
         }
         loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let next = |number: u64| number.checked_add(1);
+            let Ok(number) = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            else {
+                return Err(failed("number", &io::Error::other("there is no higher number")));
+            };
             let name = format!("log{number}.txt");
             match temporary.give(&name, false) {
                 Ok(()) => break,
@@ -150,6 +154,18 @@ mod tests {
             names(dir.path()).iter().filter_map(|name| number(name.as_bytes())).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (7..=107).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn behind_the_highest_number_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let highest = format!("log{}.txt", u64::MAX);
+        std::fs::write(dir.path().join(&highest), b"").unwrap();
+        let log = LogFolder::open(dir.path(), false).unwrap();
+        for _ in 0..2 {
+            assert_eq!(log.log(entry(b"one")), Err(Refusal::Failed));
+        }
+        assert_eq!(names(dir.path()), [highest]);
     }
 
     #[test]

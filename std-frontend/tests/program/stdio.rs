@@ -186,6 +186,7 @@ fn what_cannot_be_is_told() {
         (&["serve", "guess", "--stdio"], 2, "datagrams"),
         (&["serve", "hello=0", "--stdio"], 2, "no port"),
         (&["serve", "hello", "--port", "1", "--stdio"], 2, "no port"),
+        (&["serve", "hello", "--stdio", "--esc"], 2, "--esc"),
         (&["serve", "hello", "--child"], 2, "--stdio"),
     ] {
         let output = run(anywire(args), b"");

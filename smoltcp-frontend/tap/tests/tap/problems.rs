@@ -18,7 +18,10 @@ fn a_device_that_is_missing_busy_down_or_no_tap() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
     let serve = |tap| run(anywire_tap(&["serve", "--tap", tap, "--dir", dir]), b"");
-    assert_fails(&serve("tap9"), "there is no TAP device tap9: make one with");
+    assert_fails(
+        &serve("tap9"),
+        "there is no TAP device tap9: make it with `sudo cargo xtask tap up --name tap9`",
+    );
     assert_fails(&serve("a name that is too long"), "there is no TAP device");
     assert_fails(&serve("lo"), "lo is no TAP device");
 
