@@ -55,6 +55,30 @@ pub trait Wire: Read + Write {
     fn arm(&mut self, armed: bool) {
         let _ = armed;
     }
+
+    /// Whether some of what was written has not reached the peer: it counts as unsent when the idle limit has passed. `false` by
+    /// default.
+    fn owes(&mut self) -> bool {
+        false
+    }
+
+    /// What somebody else wants to become of the conversation. It is asked for at every turn; where it can change, [`wait`](Self::wait)
+    /// and [`sleep`](Self::sleep) return early as soon as it is another than it was when asked for last. It never goes back.
+    fn told(&mut self) -> Told {
+        Told::GoOn
+    }
+}
+
+/// What becomes of a conversation, whatever its session and its peer want.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// It goes on.
+    #[default]
+    GoOn,
+    /// It ends as soon as it is between messages and silent: see [`Conversation::retire`].
+    Retire,
+    /// It ends now, with a reset.
+    Abort,
 }
 
 /// What is waited for.
@@ -68,7 +92,7 @@ pub enum Interest {
     Both,
 }
 
-/// What will not block now. Neither: the deadline has passed.
+/// What will not block now. Neither: the deadline has passed, or there is something [told](Wire::told).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
     /// A read.
@@ -168,6 +192,7 @@ pub fn converse<S: Session, W: Wire, St: Store>(
         ended: false,
         output,
         file: None,
+        told: Told::GoOn,
         error: None,
     };
     if line.input.len() < S::HOLD.max(1) || line.output.len() < S::ROOM.max(1) {
@@ -204,12 +229,15 @@ struct Line<'d, S, W: Wire, St: Store> {
     ended: bool,
     output: &'d mut [u8],
     file: Option<OpenIn<St>>,
+    /// What has been passed on.
+    told: Told,
     error: Option<W::Error>,
 }
 
 impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
     /// Does what is wanted. All output is out before it and after it.
     fn turn(&mut self) -> Option<Event<'static>> {
+        self.listen();
         match self.conversation.want() {
             Want::Step => self.step(None),
             Want::Input if self.ended => self.sleep(),
@@ -259,6 +287,29 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
         None
     }
 
+    /// Passes on what is told from outside.
+    fn listen(&mut self) {
+        let told = self.wire.told();
+        if told == self.told {
+            return;
+        }
+        self.told = told;
+        match told {
+            Told::GoOn => {}
+            Told::Retire => {
+                let now = self.wire.now();
+                self.conversation.retire(now);
+            }
+            Told::Abort => self.conversation.abort(Reason::Stopped),
+        }
+    }
+
+    /// Nothing moved until the deadline.
+    fn expire(&mut self, pending: bool) {
+        let now = self.wire.now();
+        self.conversation.expire_owing(now, self.limits, pending, || self.wire.owes());
+    }
+
     /// Steps, and writes what was put.
     fn step(&mut self, answer: Option<Answer<'_>>) {
         let now = self.wire.now();
@@ -283,21 +334,19 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
     fn sleep(&mut self) {
         let deadline = self.conversation.deadline(self.limits, false);
         if deadline.is_some_and(|deadline| self.wire.sleep(deadline)) {
-            let now = self.wire.now();
-            self.conversation.expire(now, self.limits, false);
+            self.expire(false);
         } else {
             self.conversation.abort(Reason::Failed);
         }
     }
 
-    /// Reads up to `most` bytes behind those held; `None`: a deadline passed, or the transport failed.
+    /// Reads up to `most` bytes behind those held; `None`: a deadline passed, the transport failed, or there is something told.
     fn read(&mut self, most: usize) -> Option<usize> {
         let deadline = self.conversation.deadline(self.limits, false);
         match self.wire.wait(Interest::Read, deadline) {
             Ok(Ready { read: true, .. }) => {}
             Ok(_) => {
-                let now = self.wire.now();
-                self.conversation.expire(now, self.limits, false);
+                self.expire(false);
                 return None;
             }
             Err(error) => {
@@ -326,9 +375,10 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
                 Err(error) => return self.failed(error),
             };
             if !ready.write {
-                let now = self.wire.now();
-                self.conversation.expire(now, self.limits, !body);
-                if body {
+                self.expire(!body);
+                self.listen();
+                // What stopped on its way has not moved any further.
+                if body && !matches!(self.conversation.want(), Want::Send { .. }) {
                     return;
                 }
                 continue;

@@ -406,6 +406,22 @@ impl<S: Session> Conversation<S> {
         };
     }
 
+    /// The same over a transport that has taken output, and may not have brought it to the peer yet; whether it `owes` any is asked only
+    /// where that matters. It counts against the idle limit as what is pending does, but keeps no session from its own deadline.
+    pub fn expire_owing(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        pending: bool,
+        owes: impl FnOnce() -> bool,
+    ) {
+        let idle = self.deadline(limits, true).is_some_and(|idle| idle <= now);
+        if idle && !pending && self.want() == Want::Input && owes() {
+            self.expire(now, limits, true);
+        }
+        self.expire(now, limits, pending);
+    }
+
     /// How it ended, once it has: the last event.
     pub fn ended(&self) -> Option<Event<'static>> {
         match self.stage {

@@ -6,6 +6,7 @@ use crate::session::Reason;
 
 /// Something that happened on a connection. The driver knows which one, and both its endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// The connection is there. From the driver.
@@ -93,6 +94,7 @@ pub enum Event<'a> {
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum End {
     /// In good order, by the protocol.

@@ -21,6 +21,7 @@ pub struct FileName<'a>(&'a str);
 /// Which rule a name broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum NameError {
     /// There is no name.

@@ -94,6 +94,7 @@ pub enum Answer<'a> {
 /// Why a transfer stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Stop {
     /// All that was asked for was moved. A body "to the end of the stream" stops with [`Ended`](Stop::Ended).
@@ -113,6 +114,7 @@ pub enum Stop {
 /// Why a host did not do what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Refusal {
     /// The name is not allowed.

@@ -42,6 +42,63 @@ pub const SIZED: Tagged = Tagged::new(
 pub const CLOSE: Tagged =
     Tagged::new(Tag::U8, Order::Little, &[STRING, Row::new(2, "DATA", Body::ToEnd)]);
 
+/// Rows of these schemas, by where they stand: an error that is read back elsewhere names them again. Of other schemas there are none.
+#[cfg(feature = "serde")]
+pub(crate) mod known_rows {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{CLOSE, Row, SIZED};
+
+    pub(crate) fn serialize<S: Serializer>(rows: &&[Row], to: S) -> Result<S::Ok, S::Error> {
+        place(rows).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<&'static [Row], D::Error> {
+        let (table, at, len) = <(u8, u8, u8)>::deserialize(from)?;
+        let table = if table == 0 { SIZED } else { CLOSE };
+        Ok(table
+            .rows()
+            .get(usize::from(at)..usize::from(at) + usize::from(len))
+            .unwrap_or_default())
+    }
+
+    /// Which table, from which row on, and how many.
+    fn place(rows: &[Row]) -> (u8, u8, u8) {
+        for (table, number) in [(SIZED, 0), (CLOSE, 1)] {
+            let mut windows = table.rows().windows(rows.len().max(1));
+            if let Some(at) = windows.position(|window| window == rows) {
+                return (number, at as u8, rows.len() as u8);
+            }
+        }
+        (0, 0, 0)
+    }
+}
+
+/// The name of a row of these schemas, in the same way.
+#[cfg(feature = "serde")]
+pub(crate) mod known_name {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{CLOSE, SIZED};
+
+    fn names() -> impl Iterator<Item = &'static str> {
+        SIZED.rows().iter().chain(CLOSE.rows()).map(|row| row.name)
+    }
+
+    pub(crate) fn serialize<S: Serializer>(name: &&str, to: S) -> Result<S::Ok, S::Error> {
+        names().position(|known| known == *name).map(|at| at as u8).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<&'static str, D::Error> {
+        let at = Option::<u8>::deserialize(from)?;
+        Ok(at.and_then(|at| names().nth(usize::from(at))).unwrap_or("a message"))
+    }
+}
+
 /// Which of the two schemas typed uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::clock;
+use crate::unsent::unacknowledged;
 
 /// A connected TCP stream.
 ///
@@ -51,6 +52,17 @@ impl Stream {
         self.peer
     }
 
+    /// Takes over a stream that was accepted so, does not block, and is not delayed.
+    pub(crate) fn accepted(stream: TcpStream, local: SocketAddr, peer: SocketAddr) -> Self {
+        Self { stream: Some(stream), local, peer, failed: None }
+    }
+
+    /// Whether the kernel still has something for the peer.
+    pub(crate) fn owes(&self) -> bool {
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
+    }
+
     /// [`Wire::wait`], but also until `also` can be read. Says whether it can.
     pub fn wait_also(
         &mut self,
@@ -64,24 +76,12 @@ impl Stream {
             Interest::Write => PollFlags::OUT,
             Interest::Both => PollFlags::IN | PollFlags::OUT,
         };
-        let mut fds = [Some(stream.as_fd()), also]
-            .into_iter()
-            .flatten()
-            .zip([flags, PollFlags::IN])
-            .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags))
-            .collect::<Vec<_>>();
-        loop {
-            let timeout = deadline.map(clock::until).map(|left| Timespec {
-                tv_sec: left.as_secs().min(1 << 30) as i64,
-                tv_nsec: left.subsec_nanos().into(),
-            });
-            match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                Ok(0) if deadline.is_none_or(|deadline| clock::now() < deadline) => {}
-                Ok(_) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let stream = PollFd::from_borrowed_fd(stream.as_fd(), flags);
+        let also = also.map(|also| PollFd::from_borrowed_fd(also, PollFlags::IN));
+        let count = 1 + usize::from(also.is_some());
+        let mut fds = [stream.clone(), also.unwrap_or(stream)];
+        let fds = fds.get_mut(..count).unwrap_or_default();
+        poll(fds, deadline)?;
         // An error or a hang-up makes both a read and a write return at once.
         let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
         let has = |at: usize, flag| fds.get(at).is_some_and(|fd| fd.revents().intersects(flag));
@@ -174,6 +174,22 @@ impl Wire for Stream {
     fn arm(&mut self, armed: bool) {
         if let Some(stream) = &self.stream {
             reset_on_close(SockRef::from(stream), armed);
+        }
+    }
+}
+
+/// Waits until something of `fds` is ready, or until the deadline: looks at them before it looks at the clock.
+pub(crate) fn poll(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+    loop {
+        let timeout = deadline.map(clock::until).map(|left| Timespec {
+            tv_sec: left.as_secs().min(1 << 30) as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        match rustix::event::poll(fds, timeout.as_ref()) {
+            Ok(0) if deadline.is_none_or(|deadline| clock::now() < deadline) => {}
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -45,18 +45,34 @@ const TZ: &str = "NST3:30";
 
 #[test]
 fn the_std_servers_keep_the_contract() {
+    std_servers("poll");
+}
+
+#[test]
+fn the_std_servers_keep_the_contract_with_threads() {
+    std_servers("threads");
+}
+
+#[test]
+fn the_std_servers_keep_the_contract_with_processes() {
+    std_servers("processes");
+}
+
+fn std_servers(engine: &str) {
     if left_out("std") || python_is_missing() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let mut command = program("anywire");
-    command.args(["serve", "-q", "--secret", SECRET]).env("TZ", TZ).arg("--dir").arg(dir.path());
+    command.args(["serve", "-q", "--engine", engine, "--secret", SECRET]).env("TZ", TZ);
+    command.arg("--dir").arg(dir.path());
     command.args(SERVICES.map(|(service, _)| format!("{service}=0")));
     // echo listens twice.
     let served = Served::start(command, SERVICES.len() + 1);
     // On the same folder.
     let mut command = program("anywire");
-    command.args(["serve", "-q", "typed=0", "--schema", "close", "--dir"]).arg(dir.path());
+    command.args(["serve", "-q", "typed=0", "--engine", engine, "--schema", "close", "--dir"]);
+    command.arg(dir.path());
     let other = Served::start(command, 1);
     let mut suite = Command::new("python3");
     suite.arg(interop().join("suite.py")).env("TZ", TZ).arg("--dir").arg(dir.path());

@@ -30,6 +30,9 @@ fn main() -> ExitCode {
             eprintln!("SKIPPED: everything on {}, because {why}", transport.name);
         }
         for (at, scenario) in scenarios::all().into_iter().enumerate() {
+            if !(transport.can)(&setup(scenario)) {
+                continue;
+            }
             for cuts in Cuts::ALL {
                 trials.push(trial(at, scenario, transport, cuts, missing.clone()));
             }
@@ -114,10 +117,15 @@ fn trial(
     .with_ignored_flag(skipped)
 }
 
-fn run(scenario: Scenario, transport: Transport, cuts: Cuts) -> Result<(), Failed> {
+fn setup(scenario: Scenario) -> Setup {
     let Scenario { service, settings, limits, log, .. } = scenario;
-    let setup = Setup { service, settings, limits, log };
-    (transport.with)(setup, &mut |network| (scenario.run)(&mut World::new(network, cuts)))?;
+    Setup { service, settings, limits, log }
+}
+
+fn run(scenario: Scenario, transport: Transport, cuts: Cuts) -> Result<(), Failed> {
+    (transport.with)(setup(scenario), &mut |network| {
+        (scenario.run)(&mut World::new(network, cuts))
+    })?;
     Ok(())
 }
 

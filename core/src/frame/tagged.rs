@@ -136,9 +136,13 @@ pub struct HeadBytes {
     len: usize,
 }
 
+/// The name of a row. (serde takes a `&'static str` that is spelled out for one to be borrowed from what it reads.)
+type Name = &'static str;
+
 /// Why what came is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum FrameError {
     /// The tag is not one that is allowed here.
@@ -146,12 +150,14 @@ pub enum FrameError {
         /// The tag that came.
         found: u16,
         /// What would have been allowed.
+        #[cfg_attr(feature = "serde", serde(with = "crate::schema::known_rows"))]
         allowed: &'static [Row],
     },
     /// The body is longer than its type allows.
     TooLong {
         /// The name of the type.
-        name: &'static str,
+        #[cfg_attr(feature = "serde", serde(with = "crate::schema::known_name"))]
+        name: Name,
         /// The length that was announced, in bytes.
         len: u64,
         /// The longest that is allowed.
@@ -266,6 +272,12 @@ impl Tagged {
             at += 1;
         }
         Self { tag, order, rows }
+    }
+
+    /// Its rows.
+    #[cfg(feature = "serde")]
+    pub(crate) const fn rows(&self) -> &'static [Row] {
+        self.rows
     }
 
     /// The same schema where only the rows from `from` up to and without `to` are allowed.

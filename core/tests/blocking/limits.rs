@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use anywire_core::blocking::Told;
 use anywire_core::checked::Checked;
 use anywire_core::event::End;
 use anywire_core::exchange::Exchange;
@@ -169,4 +170,62 @@ fn behind_the_end_a_deadline_is_waited_for_and_not_spun_on() {
     let mut wire = Scripted::sends(&[b"a"]);
     let outcome = hold_plain(Lingering(&steps, None), &mut wire, (8, 8));
     assert_eq!((outcome.end, wire.millis(), steps.get()), (End::Finished, 50, 4));
+}
+
+#[test]
+fn what_the_peer_has_not_acknowledged_is_unsent_when_it_is_idle() {
+    let mut wire = Scripted::silent().then(0, b"x").owes();
+    let outcome = hold_plain(Checked::new(echo::Session), &mut wire, AMPLE);
+    assert_eq!((outcome.end, wire.millis()), (End::Aborted(Reason::Idle), IDLE));
+    // It keeps no session from its own deadline.
+    let mut wire = Scripted::sends(&[b"a"]).owes();
+    let outcome = hold_plain(Lingering(&Cell::new(0), None), &mut wire, (8, 8));
+    assert_eq!((outcome.end, wire.millis()), (End::Finished, 50));
+}
+
+#[test]
+fn one_that_is_told_to_retire_ends_when_it_is_idle() {
+    let mut wire = Scripted::silent().then(0, b"x").then_told(500, Told::Retire).then_ends(501);
+    let outcome = hold_plain(Checked::new(echo::Session), &mut wire, AMPLE);
+    assert_eq!((outcome.end, wire.millis(), wire.shut), (End::Stopped, 501, true));
+    // Whoever was sending just now has more on its way.
+    let wire = Scripted::silent().then(0, b"x").then_told(10, Told::Retire);
+    let mut wire = wire.then(90, b"y").then(160, b"z");
+    let outcome = hold_plain(Checked::new(echo::Session), &mut wire, AMPLE);
+    assert_eq!((outcome.end, &wire.written[..]), (End::Stopped, &b"xyz"[..]));
+    assert_eq!(wire.millis(), 260 + 2000);
+}
+
+#[test]
+fn one_that_is_told_to_abort_is_reset_wherever_it_waits() {
+    // For input, for room, and for its own deadline alone.
+    let mut wire = Scripted::silent().then(0, b"x").then_told(500, Told::Abort);
+    let outcome = hold_plain(Checked::new(echo::Session), &mut wire, AMPLE);
+    assert_eq!((outcome.end, wire.millis()), (End::Aborted(Reason::Stopped), 500));
+    assert!(wire.aborted && !wire.shut);
+
+    let wire = Scripted::silent().then(0, &[7; 1000]).full_at(4);
+    let mut wire = wire.then_told(500, Told::Retire).then_told(700, Told::Abort);
+    let outcome = hold_plain(Checked::new(echo::Session), &mut wire, (64, 4));
+    assert_eq!((outcome.end, wire.millis()), (End::Aborted(Reason::Stopped), 700));
+
+    let mut wire = Scripted::sends(&[b"a"]).then_told(20, Told::Abort);
+    let outcome = hold_plain(Lingering(&Cell::new(0), None), &mut wire, (8, 8));
+    assert_eq!((outcome.end, wire.millis()), (End::Aborted(Reason::Stopped), 20));
+}
+
+#[test]
+fn what_is_told_in_the_middle_of_a_body_costs_none_of_its_bytes() {
+    let mut store = Files::new();
+    store.put(name("photo"), &[7; 4000]).unwrap();
+    let wire = Scripted::sends(&[b"photo\n"]).writes_at_most(100).pauses(10);
+    let mut wire = wire.then_told(55, Told::Retire);
+    let outcome = hold(
+        Checked::new(file::Session::default()),
+        &mut wire,
+        &mut store,
+        &mut User::default(),
+        (8192, 1024),
+    );
+    assert_eq!((outcome.end, &wire.written[..]), (End::Finished, &[7; 4000][..]));
 }

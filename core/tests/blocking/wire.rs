@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use anywire_core::blocking::{Interest, Ready, Wire};
+use anywire_core::blocking::{Interest, Ready, Told, Wire};
 use anywire_core::instant::Instant;
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
@@ -33,6 +33,11 @@ pub(crate) struct Scripted {
     pub(crate) armed: Vec<bool>,
     /// Written and not flushed.
     unflushed: bool,
+    /// What is told from outside, and from when on, in milliseconds.
+    orders: Vec<(u64, Told)>,
+    told: Told,
+    /// The peer acknowledges nothing.
+    owes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +102,23 @@ impl Scripted {
     pub(crate) fn fails_at(mut self, call: usize) -> Self {
         self.fail_at = Some(call);
         self
+    }
+
+    /// And somebody tells it what is to become of it.
+    pub(crate) fn then_told(mut self, at: u64, told: Told) -> Self {
+        self.orders.push((at, told));
+        self
+    }
+
+    /// A peer that acknowledges nothing of what is written.
+    pub(crate) fn owes(mut self) -> Self {
+        self.owes = true;
+        self
+    }
+
+    /// When something else will be told than was.
+    fn next_order(&self) -> Option<u64> {
+        self.orders.iter().find(|&&(_, told)| told > self.told).map(|&(at, _)| at)
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -189,14 +211,15 @@ impl Wire for Scripted {
                 Interest::Write => Ready { read: false, write },
                 Interest::Both => Ready { read, write },
             };
-            if ready != Ready::default() {
+            let order = self.next_order();
+            if ready != Ready::default() || order.is_some_and(|at| at <= self.now) {
                 return Ok(ready);
             }
             let arrival = self.arrivals.front().map(|next| next.0);
             let arrival = arrival.filter(|_| interest != Interest::Write);
             let writable = (self.writable_at > self.now && interest != Interest::Read)
                 .then_some(self.writable_at);
-            let next = [arrival, writable].into_iter().flatten().min();
+            let next = [arrival, writable, order].into_iter().flatten().min();
             let deadline = deadline.map(|deadline| deadline.as_micros().div_ceil(1000));
             match (next, deadline) {
                 (Some(next), deadline) if deadline.is_none_or(|deadline| next <= deadline) => {
@@ -212,7 +235,8 @@ impl Wire for Scripted {
     }
 
     fn sleep(&mut self, until: Instant) -> bool {
-        self.now = self.now.max(until.as_micros().div_ceil(1000));
+        let until = until.as_micros().div_ceil(1000);
+        self.now = self.now.max(self.next_order().map_or(until, |order| order.min(until)));
         true
     }
 
@@ -230,5 +254,16 @@ impl Wire for Scripted {
 
     fn arm(&mut self, armed: bool) {
         self.armed.push(armed);
+    }
+
+    fn owes(&mut self) -> bool {
+        self.owes
+    }
+
+    fn told(&mut self) -> Told {
+        let now = self.now;
+        let told = self.orders.iter().filter(|&&(at, _)| at <= now).map(|&(_, told)| told);
+        self.told = told.max().unwrap_or_default();
+        self.told
     }
 }

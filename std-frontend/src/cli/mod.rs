@@ -2,6 +2,7 @@
 //!
 //! `anywire` is `main::<System>()`; a program on another network is `main` with its own type.
 
+mod arguments;
 mod catalog;
 mod client;
 mod completions;
@@ -17,6 +18,7 @@ mod options;
 mod serve;
 mod settings;
 mod signals;
+mod stdio;
 pub mod system;
 mod terminal;
 mod values;
@@ -30,7 +32,7 @@ use settings::Settings;
 use crate::console::log::{self, Format, Level};
 use conflicts::Given;
 use failure::Failure;
-use network::Network;
+use network::{Meeting, Network};
 use options::{Cli, Command};
 
 /// The program: parses the command line of this process, does what it says, and returns the exit status: 0, 1 if it failed, 2 if it was
@@ -53,9 +55,15 @@ fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
     signals::survive_file_limit().map_err(anyhow::Error::from)?;
     match command {
         Some(Command::Serve(serve)) => {
-            let format = serve.log_format;
-            let log = log::start(logging.level(Level::Normal), format);
-            let served = serve::run::<N>(network, *serve, &settings, &given, &log);
+            let (level, format) = (logging.level(Level::Normal), serve.log_format);
+            let log = match N::meeting(&serve.network) {
+                Meeting::Child => {
+                    log::start_as_child(level);
+                    None
+                }
+                Meeting::Stdio | Meeting::Listening => Some(log::start(level, format)),
+            };
+            let served = serve::run::<N>(network, *serve, &settings, &given, logging, log.as_ref());
             match format {
                 Format::Text => served,
                 Format::Json => served.map_err(Failure::logged),

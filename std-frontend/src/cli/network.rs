@@ -1,5 +1,6 @@
 //! What the command line needs of the network it runs on: the system's sockets, or a stack of our own.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -81,6 +82,12 @@ pub trait Network: Sized {
         Ok(work(self))
     }
 
+    /// How a server meets its peers.
+    fn meeting(serve_options: &Self::ServeOptions) -> Meeting {
+        let _ = serve_options;
+        Meeting::Listening
+    }
+
     /// A server that listens nowhere yet. The error says what to do about it.
     fn server(
         options: Self::Options,
@@ -99,6 +106,17 @@ pub trait Network: Sized {
     }
 }
 
+/// How a server meets its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// It listens.
+    Listening,
+    /// There is one peer, on standard input and output.
+    Stdio,
+    /// The same, as a child of a server that has accepted it.
+    Child,
+}
+
 /// What a server is made of on every network.
 pub struct Plan {
     /// What is put up with from a connection.
@@ -113,7 +131,12 @@ pub struct Plan {
     pub store: FolderStore,
     /// Is told what happens.
     pub observer: Arc<dyn Observer>,
+    /// Arguments with which this program serves the service of that name in the same way, but for the folder, and the options of the network.
+    pub arguments: Arguments,
 }
+
+/// Makes the arguments of a child that serves the service of that name.
+pub type Arguments = Box<dyn Fn(&str) -> Vec<OsString> + Send + Sync>;
 
 /// A server being put together, and then run.
 pub trait Server {

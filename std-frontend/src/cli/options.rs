@@ -43,6 +43,12 @@ pub(super) struct Logging {
 }
 
 impl Logging {
+    /// The same as arguments again.
+    pub(super) fn arguments(self) -> Vec<OsString> {
+        let verbose = (0..self.verbose).map(|_| "-v");
+        verbose.chain(self.quiet.then_some("-q")).map(OsString::from).collect()
+    }
+
     /// `usual` unless more or less was asked for.
     pub(super) fn level(self, usual: Level) -> Level {
         match (self.quiet, self.verbose) {
@@ -102,7 +108,8 @@ pub(super) struct Serve<N: Network> {
     /// What a line of the log is: text, or a JSON object
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     pub(super) log_format: Format,
-    /// Serve metrics for Prometheus, over HTTP on the system's own network; ADDR is 127.0.0.1 unless said, and port 0 takes a free one
+    /// Serve metrics for Prometheus, over HTTP on the system's own network; ADDR is 127.0.0.1 unless said, and port 0 takes a free one. The
+    /// engine `processes` keeps bytes and times of steps to its children
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = endpoint::place)]
     pub(super) metrics: Option<SocketAddr>,
     /// End a connection that is silent for so long; 0: never

@@ -15,10 +15,10 @@ use crate::cli::catalog::{self, Listed};
 use crate::cli::conflicts::{self, Conflict, Given};
 use crate::cli::endpoint::Host;
 use crate::cli::failure::Failure;
-use crate::cli::network::{Network, Plan, Server};
-use crate::cli::options::Serve;
+use crate::cli::network::{Meeting, Network, Plan, Server};
+use crate::cli::options::{Logging, Serve};
 use crate::cli::settings::Settings;
-use crate::cli::{esc, signals, values};
+use crate::cli::{arguments, esc, signals, stdio, values};
 use crate::console::TOLD;
 use crate::console::escape::Shown;
 use crate::console::log::{Format, Level, Log};
@@ -53,21 +53,32 @@ pub(super) fn run<N: Network>(
     args: Serve<N>,
     settings: &Settings,
     given: &Given,
-    log: &Log,
+    logging: Logging,
+    log: Option<&Log>,
 ) -> Result<(), Failure> {
+    let meeting = N::meeting(&args.network);
     let default = N::default_bind(&options);
-    let places = places(&args, Host::from(default))?;
+    let mut places = places(&args, Host::from(default))?;
+    if meeting != Meeting::Listening {
+        stdio::prepare(&args, &mut places)?;
+    }
     check_settings(&places, settings)?;
 
     let output = Arc::new(Mutex::new(Output::new(false)));
-    let transcript = args.transcript.then(|| Arc::new(transcript_to(Arc::clone(&output))));
+    let transcript = args.transcript.then(|| match meeting {
+        Meeting::Listening => Arc::new(transcript_to(Arc::clone(&output))),
+        Meeting::Stdio | Meeting::Child => Arc::new(stdio::transcript()),
+    });
     let summary = Summary::new(places.iter().map(|place| place.listed.about.name));
-    let metrics = args.metrics.map(|_| counted(&places, log));
+    let metrics = args.metrics.zip(log).map(|(_, log)| counted(&places, log));
     let visits = Visits::default();
     let console = Console { transcript: transcript.clone(), visits, summary, metrics };
     let console = Arc::new(console);
 
-    let (store, mut problems) = store(&args, &places);
+    let (store, mut problems) = store(&args, &places, meeting);
+    if meeting == Meeting::Child {
+        stdio::leave_folder();
+    }
     let limits = Limits {
         idle: values::limit(args.idle_timeout),
         head: values::limit(args.head_timeout),
@@ -79,7 +90,11 @@ pub(super) fn run<N: Network>(
         grace: args.grace,
         once: args.once,
         store,
-        observer: Arc::clone(&console) as _,
+        observer: match meeting {
+            Meeting::Child => Arc::new(stdio::reporter(&args, logging)),
+            Meeting::Listening | Meeting::Stdio => Arc::clone(&console) as _,
+        },
+        arguments: Box::new(arguments::of(&args, settings, logging)),
     };
     let (server, bound, mut conflicts) = match N::server(options.clone(), args.network, plan) {
         Ok(mut server) => {
@@ -116,6 +131,9 @@ pub(super) fn run<N: Network>(
         }
     }
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
+    if meeting != Meeting::Listening {
+        return Ok(server.run()?);
+    }
     let listening = args.esc.then(esc::begin).transpose();
     let _keys = listening.context("cannot listen for Esc")?;
     {
@@ -130,13 +148,13 @@ pub(super) fn run<N: Network>(
             transcript.listening(bound.service, &bound.host, bound.addr.port());
         }
     }
-    let person = log.level() >= Level::Normal;
-    let text = log.format() == Format::Text;
-    if person && text && io::stderr().is_terminal() {
+    let log = log.filter(|log| log.level() >= Level::Normal);
+    let text = log.is_some_and(|log| log.format() == Format::Text);
+    if let Some(log) = log.filter(|_| text && io::stderr().is_terminal()) {
         log.write(header(&args.dir, args.log_dir.as_deref(), &places));
     }
     let done = server.run();
-    if person {
+    if let Some(log) = log {
         // There must be room for it.
         log.catch_up();
         let lost = log.lost();
@@ -170,12 +188,20 @@ fn header(dir: &Path, log_dir: Option<&Path>, places: &[Place]) -> String {
 }
 
 /// Opens the folders that are needed, and says what is wrong with each that cannot be had.
-fn store<N: Network>(args: &Serve<N>, places: &[Place]) -> (FolderStore, Vec<anyhow::Error>) {
+fn store<N: Network>(
+    args: &Serve<N>,
+    places: &[Place],
+    meeting: Meeting,
+) -> (FolderStore, Vec<anyhow::Error>) {
+    // A child's parent has seen to all that.
+    let child = meeting == Meeting::Child;
+    let open = if child { FolderStore::join } else { FolderStore::open };
+    let with_log = if child { FolderStore::join_log } else { FolderStore::with_log };
     let options = FolderOptions { max_file: args.max_file, sync: !args.no_sync };
     let mut problems = Vec::new();
     let mut store = FolderStore::nowhere(options);
     if places.iter().any(|place| place.listed.files) {
-        match FolderStore::open(&args.dir, options) {
+        match open(&args.dir, options) {
             Ok(folder) => store = folder,
             Err(error) => problems.push(anyhow!(
                 "cannot keep files in {}: {error}; give another folder with --dir",
@@ -185,7 +211,7 @@ fn store<N: Network>(args: &Serve<N>, places: &[Place]) -> (FolderStore, Vec<any
     }
     if places.iter().any(|place| place.listed.log) {
         let dir = args.log_dir.clone().unwrap_or_else(|| args.dir.join(LOGS));
-        match store.clone().with_log(&dir) {
+        match with_log(store.clone(), &dir) {
             Ok(logging) => store = logging,
             Err(error) => problems.push(anyhow!(
                 "cannot keep logs in {}: {error}; give another folder with --log-dir",
@@ -197,7 +223,7 @@ fn store<N: Network>(args: &Serve<N>, places: &[Place]) -> (FolderStore, Vec<any
 }
 
 /// Where logs are unless it is said, in the folder for files.
-const LOGS: &str = "logs";
+pub(super) const LOGS: &str = "logs";
 
 /// Looks up what is to be served; wrong usage is told here.
 fn places<N: Network>(args: &Serve<N>, default: Host) -> Result<Vec<Place>, Failure> {
@@ -318,7 +344,8 @@ fn lock(output: &Mutex<Output>) -> std::sync::MutexGuard<'_, Output> {
     output.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-type Write = Box<dyn FnMut(&str) + Send>;
+/// Where a transcript goes.
+pub(super) type Write = Box<dyn FnMut(&str) + Send>;
 
 /// A transcript on standard output. Should nobody read it any longer, the server goes on.
 fn transcript_to(output: Arc<Mutex<Output>>) -> Transcript<Write> {

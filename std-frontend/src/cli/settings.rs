@@ -76,6 +76,16 @@ impl Settings {
         Self(given.collect())
     }
 
+    /// What was given of `its` settings, as arguments of `serve` again.
+    pub(super) fn arguments(&self, its: &[Setting]) -> Vec<String> {
+        let argument = |setting: &Setting| {
+            let (name, value) = self.0.iter().find(|given| given.0 == setting.name)?;
+            let flag = setting.values.is_empty();
+            Some(if flag { format!("--{name}") } else { format!("--{name}={value}") })
+        };
+        its.iter().filter_map(argument).collect()
+    }
+
     /// Gives a service what was given of `its` settings.
     pub(super) fn apply(
         &self,
@@ -146,6 +156,9 @@ mod tests {
         };
         settings.apply(&[CLOSE], apply).unwrap();
         assert_eq!(set, [("close".to_owned(), "true")]);
+        assert_eq!(settings.arguments(&[CLOSE, PREFIX]), ["--close", "--prefix=- "]);
+        assert_eq!(given(&services, &["--prefix=- "]).0, [("prefix", "- ")]);
+        assert!(settings.arguments(&[]).is_empty());
         assert!(settings.check(&services, &[&services[1]]).is_ok());
         assert!(settings.check(&services, &[&services[0]]).is_err());
     }

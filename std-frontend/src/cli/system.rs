@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -12,9 +14,10 @@ use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
 use socket2::{Domain, Socket, Type};
 
-use crate::cli::network::{self, HostWire, Network, Plan};
+use crate::cli::network::{self, HostWire, Meeting, Network, Plan};
+use crate::cli::stdio::Stdio;
 use crate::clock;
-use crate::engine::{Options, Protocol, Server};
+use crate::engine::{self, Options, Protocol, Server};
 use crate::folder::FolderStore;
 use crate::open_files;
 use crate::shim::Stream;
@@ -26,16 +29,22 @@ pub struct System;
 /// How the std frontend serves.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct ServeOptions {
-    /// How many clients are served at once: poll, in one event loop for each worker
+    /// How many clients are served at once
     #[arg(long, value_enum, default_value_t = Engine::Poll)]
     engine: Engine,
+    /// Hold one conversation on standard input and output (with one service): for inetd, ssh, a pipe
+    #[arg(long)]
+    stdio: bool,
+    /// As a child of a server, which is told what happens on standard error
+    #[arg(long, hide = true, requires = "stdio")]
+    child: bool,
     /// How many connections may wait in the kernel until they are accepted
     #[arg(long, value_name = "N", default_value_t = Options::default().backlog, value_parser = clap::value_parser!(i32).range(1..))]
     backlog: i32,
-    /// Event loops, a thread each
+    /// Loops that accept, a thread each; with poll, each drives what it has accepted
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
-    /// Threads that work on files; most of the time they wait for a disk
+    /// With poll, threads that work on files; most of the time they wait for a disk
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     file_threads: u16,
 }
@@ -45,6 +54,10 @@ pub struct ServeOptions {
 enum Engine {
     /// All in one event loop, or one for each worker
     Poll,
+    /// A thread for each
+    Threads,
+    /// A child process for each
+    Processes,
 }
 
 /// Needs no options.
@@ -57,7 +70,7 @@ impl Network for System {
     type Options = NoOptions;
     type ServeOptions = ServeOptions;
     type Wire = Stream;
-    type Server = Server<FolderStore>;
+    type Server = SystemServer;
 
     fn default_bind(_: &NoOptions) -> IpAddr {
         Ipv4Addr::LOCALHOST.into()
@@ -108,25 +121,56 @@ impl Network for System {
         })
     }
 
-    fn server(_: NoOptions, serve: ServeOptions, plan: Plan) -> Result<Server<FolderStore>> {
-        let defaults = Options::default();
-        let Engine::Poll = serve.engine;
+    fn meeting(serve: &ServeOptions) -> Meeting {
+        match (serve.stdio, serve.child) {
+            (false, _) => Meeting::Listening,
+            (true, false) => Meeting::Stdio,
+            (true, true) => Meeting::Child,
+        }
+    }
+
+    fn server(_: NoOptions, serve: ServeOptions, plan: Plan) -> Result<SystemServer> {
+        let meeting = Self::meeting(&serve);
+        if meeting != Meeting::Listening {
+            return Ok(SystemServer::Stdio(Stdio::new(plan, meeting)?));
+        }
+        let (engine, most) = match serve.engine {
+            Engine::Poll => (engine::Engine::Poll, Options::default().max_connections),
+            Engine::Threads => (engine::Engine::Threads, Options::default().max_connections),
+            Engine::Processes => (engine::Engine::Processes, CHILDREN),
+        };
         let options = Options {
+            engine,
             limits: plan.limits,
-            max_connections: connections(plan.max_connections, defaults.max_connections),
+            max_connections: connections(plan.max_connections, most),
             backlog: serve.backlog,
             workers: serve.workers.into(),
             file_threads: serve.file_threads.into(),
             grace: plan.grace,
             once: plan.once,
         };
-        Server::new(options, plan.store, plan.observer).context("cannot begin to serve")
+        let store = plan.store.clone();
+        let server = Server::new(options, plan.store, plan.observer);
+        let server = server.context("cannot begin to serve")?.children(move |service| {
+            // This very program, though there may be another under its name by now.
+            let mut child = Command::new("/proc/self/exe");
+            child.arg0(Self::PROGRAM).args((plan.arguments)(service)).args(["--stdio", "--child"]);
+            // The folder as it was opened, not what has its name by now.
+            if let Some(folder) = store.start_in() {
+                child.current_dir(folder).args(["--dir", "."]);
+            }
+            child
+        });
+        Ok(SystemServer::Listening(server))
     }
 
     fn check_address(_: &NoOptions, addr: SocketAddr, protocol: Protocol) -> io::Result<()> {
         hold(addr, protocol).map(drop)
     }
 }
+
+/// With a process for each, so many connections there may be unless it is said.
+const CHILDREN: usize = 200;
 
 /// How many connections there may be: each may need a file besides its socket, and what is accepted must be served.
 fn connections(asked: Option<usize>, default: usize) -> usize {
@@ -160,19 +204,33 @@ fn hold(addr: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
     Ok(socket)
 }
 
-impl network::Server for Server<FolderStore> {
+/// What `serve` runs.
+pub enum SystemServer {
+    /// A server that listens.
+    Listening(Server<FolderStore>),
+    /// One conversation.
+    Stdio(Stdio),
+}
+
+impl network::Server for SystemServer {
     fn bind_stream<S>(&mut self, service: S, addr: SocketAddr) -> io::Result<SocketAddr>
     where
         S: StreamService + Send + 'static,
     {
-        self.bind_stream(service, addr)
+        match self {
+            Self::Listening(server) => server.bind_stream(service, addr),
+            Self::Stdio(stdio) => Ok(stdio.bind_stream(service, addr)),
+        }
     }
 
     fn bind_datagram<D>(&mut self, service: D, addr: SocketAddr) -> io::Result<SocketAddr>
     where
         D: DatagramService + Send + 'static,
     {
-        self.bind_datagram(service, addr)
+        match self {
+            Self::Listening(server) => server.bind_datagram(service, addr),
+            Self::Stdio(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Another process may take the port before we do: then binding says so.
@@ -193,12 +251,20 @@ impl network::Server for Server<FolderStore> {
     }
 
     fn stopper(&self) -> Box<dyn Fn() + Send> {
-        let stopper = self.stopper();
-        Box::new(move || stopper.stop())
+        match self {
+            Self::Listening(server) => {
+                let stopper = server.stopper();
+                Box::new(move || stopper.stop())
+            }
+            Self::Stdio(stdio) => stdio.stopper(),
+        }
     }
 
     fn run(self) -> Result<()> {
-        self.run().context("the server failed")
+        match self {
+            Self::Listening(server) => server.run().context("the server failed"),
+            Self::Stdio(stdio) => stdio.run(),
+        }
     }
 }
 

@@ -61,13 +61,6 @@ const MOMENT: Duration = Duration::from_secs(1);
 
 /// Begins to log. Only the first call in a process has an effect on what is logged.
 pub fn start(level: Level, format: Format) -> Log {
-    let filter = match level {
-        Level::Quiet => LevelFilter::ERROR,
-        Level::Warnings => LevelFilter::WARN,
-        Level::Normal => LevelFilter::INFO,
-        Level::Verbose => LevelFilter::DEBUG,
-        Level::Everything => LevelFilter::TRACE,
-    };
     let ansi =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let written = Arc::new(Written::default());
@@ -77,7 +70,7 @@ pub fn start(level: Level, format: Format) -> Log {
     let sender = Counted { to, lines: Arc::default() };
     let writer = sender.clone();
     let _ = tracing_subscriber::fmt()
-        .with_max_level(filter)
+        .with_max_level(filter(level))
         .with_writer(move || writer.clone())
         .with_ansi(ansi)
         // It would panic on a standard error that is closed.
@@ -88,6 +81,28 @@ pub fn start(level: Level, format: Format) -> Log {
         })
         .try_init();
     Log { level, format, sender, lost, written, guard: Some(guard) }
+}
+
+/// Begins to log as the child of a server, which gives each line the time and the rest of its form.
+pub fn start_as_child(level: Level) {
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(filter(level))
+        .with_writer(io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .try_init();
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Quiet => LevelFilter::ERROR,
+        Level::Warnings => LevelFilter::WARN,
+        Level::Normal => LevelFilter::INFO,
+        Level::Verbose => LevelFilter::DEBUG,
+        Level::Everything => LevelFilter::TRACE,
+    }
 }
 
 impl Log {

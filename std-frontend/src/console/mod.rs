@@ -11,6 +11,6 @@ pub mod output;
 pub mod summary;
 pub mod transcript;
 pub mod visits;
-mod words;
+pub(crate) mod words;
 
 pub(crate) use lines::TOLD;

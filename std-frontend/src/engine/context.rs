@@ -1,6 +1,7 @@
 //! What a worker lends its connections: they own next to nothing while they wait.
 
 use std::collections::VecDeque;
+use std::io;
 
 use anywire_core::conversation::Limits;
 use anywire_core::instant::Instant;
@@ -8,9 +9,9 @@ use anywire_core::store::{OpenIn, Store, release};
 use mio::net::TcpStream;
 
 use super::jobs::{self, Asker, Jobs, Lent};
-use super::poll::Key;
 use super::timers::Timers;
 use super::transfer::HostStore;
+use super::worker::Key;
 use crate::clock;
 
 /// A worker's buffers, for input and for output.
@@ -36,6 +37,8 @@ pub(super) struct Context<St: Store> {
     pub(super) output: Box<[u8]>,
     /// Bytes of output that are kept for slow peers.
     pub(super) kept: usize,
+    /// Why the connection that was accepted last could not be served: the system ran out of something.
+    pub(super) shortage: Option<io::Error>,
 }
 
 impl<St: HostStore> Context<St> {
@@ -50,6 +53,7 @@ impl<St: HostStore> Context<St> {
             input: vec![0; BUFFER].into(),
             output: vec![0; BUFFER].into(),
             kept: 0,
+            shortage: None,
         }
     }
 

@@ -13,7 +13,7 @@ use super::transfer::Received;
 /// Which connection of a worker asked: a late answer for one that is gone finds another generation in its place, or nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
-    pub(super) key: super::poll::Key,
+    pub(super) key: super::worker::Key,
     pub(super) generation: u64,
 }
 
@@ -50,7 +50,8 @@ pub(super) enum Result {
 
 /// A worker's jobs, and the way their results come back.
 pub(super) struct Jobs<F> {
-    pool: Arc<rayon::ThreadPool>,
+    /// `None`: there are none, because nothing is asked of them.
+    pool: Option<Arc<rayon::ThreadPool>>,
     done: Arc<Mutex<Vec<Done<F>>>>,
     /// How many are out.
     out: Cell<usize>,
@@ -69,7 +70,7 @@ pub(super) fn pool(threads: usize) -> io::Result<Arc<rayon::ThreadPool>> {
 }
 
 impl<F: Send + 'static> Jobs<F> {
-    pub(super) fn new(pool: Arc<rayon::ThreadPool>, waker: Arc<mio::Waker>) -> Self {
+    pub(super) fn new(pool: Option<Arc<rayon::ThreadPool>>, waker: Arc<mio::Waker>) -> Self {
         Self { pool, done: Arc::default(), out: Cell::new(0), waker }
     }
 
@@ -82,13 +83,22 @@ impl<F: Send + 'static> Jobs<F> {
     ) {
         self.out.set(self.out.get() + 1);
         let (done, waker) = (Arc::clone(&self.done), Arc::clone(&self.waker));
-        self.pool.spawn(move || {
+        let work = move || {
             let result = catch_unwind(AssertUnwindSafe(|| job(&mut lent)));
             let result = Done { asker, lent, result: result.unwrap_or(Result::Panicked) };
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
             // It fails only if the worker is gone, and then nobody waits.
             let _ = waker.wake();
-        });
+        };
+        match &self.pool {
+            Some(pool) => pool.spawn(work),
+            None => work(),
+        }
+    }
+
+    /// What wakes up the worker.
+    pub(super) fn waker(&self) -> Arc<mio::Waker> {
+        Arc::clone(&self.waker)
     }
 
     /// What has been done since the last time.

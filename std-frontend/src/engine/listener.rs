@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::shim::reset_on_close;
 
@@ -23,6 +24,12 @@ pub(super) fn streams(
     (0..count).map(|_| listen(addr, backlog, true, armed)).collect()
 }
 
+/// After a minute of silence the peer's system is asked whether it still knows of the connection, every 10 s, 3 times.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(10))
+    .with_retries(3);
+
 fn listen(
     addr: SocketAddr,
     backlog: i32,
@@ -38,12 +45,19 @@ fn listen(
     both_families(&socket, addr)?;
     // What is accepted inherits it.
     reset_on_close(SockRef::from(&socket), armed);
-    // Urgent data is data: nobody here takes it out of order.
-    socket.set_out_of_band_inline(true)?;
+    serve_on(SockRef::from(&socket))?;
     socket.bind(&addr.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
     Ok(mio::net::TcpListener::from_std(TcpListener::from(socket)))
+}
+
+/// What a connection of a server needs; from a listener it is inherited.
+pub(super) fn serve_on(socket: SockRef<'_>) -> io::Result<()> {
+    // A peer that has vanished without a word is noticed, even where silence is allowed.
+    socket.set_tcp_keepalive(&KEEP_ALIVE)?;
+    // Urgent data is data: nobody here takes it out of order.
+    socket.set_out_of_band_inline(true)
 }
 
 /// A socket for datagrams, with buffers for bursts.
@@ -66,5 +80,27 @@ fn both_families(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
     match addr {
         SocketAddr::V6(addr) if addr.ip().is_unspecified() => socket.set_only_v6(false),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    /// Nothing of it is asked for when a connection is accepted.
+    #[test]
+    fn what_is_accepted_inherits_what_the_contract_needs() {
+        for armed in [false, true] {
+            let listener = &streams("127.0.0.1:0".parse().unwrap(), 1, 1, armed).unwrap()[0];
+            let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = listener.accept().unwrap().0;
+            let accepted = SockRef::from(&accepted);
+            assert!(accepted.keepalive().unwrap() && accepted.out_of_band_inline().unwrap());
+            assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+            assert_eq!(accepted.tcp_keepalive_retries().unwrap(), 3);
+            assert_eq!(accepted.linger().unwrap(), armed.then_some(Duration::ZERO));
+        }
     }
 }

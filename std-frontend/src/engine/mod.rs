@@ -1,19 +1,31 @@
 //! Serving: listeners, connections, and the ways to drive many of them at once.
 //!
-//! `poll` is one event loop per worker. All its connections share the worker's buffers; one that waits owns none.
+//! A worker is a loop that accepts, and that answers datagrams. Its connections are driven in one of these ways, each with the
+//! sessions and the rules of the core:
+//!
+//! - `poll`: in the worker's own loop. They share the worker's buffers; one that waits owns none.
+//! - `threads`: by the blocking driver, a thread and its buffers for each;
+//! - `processes`: by the same driver, in a child process for each, which has the socket as its standard input and output.
 
-mod connection;
+mod connections;
 mod context;
+mod conversing;
 mod datagrams;
 mod jobs;
 mod listener;
+mod orders;
 mod poll;
-mod table;
+mod processes;
+pub mod report;
+pub mod stdio;
+mod threads;
 mod timers;
 mod transfer;
+mod worker;
 
 use std::io;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -28,25 +40,44 @@ use anywire_core::session::Session;
 use anywire_core::store::Store;
 
 use crate::clock;
+use connections::Connections;
 use datagrams::Datagrams;
 use jobs::Jobs;
-use poll::Worker;
-use table::Table;
+use poll::Table;
+use processes::{ChildCommand, Processes};
+use threads::Threads;
+use worker::Worker;
 
+pub use orders::Orders;
 pub use transfer::{Halt, HostReader, HostStore, HostWriter, Received, Sent};
+
+/// A way to serve many clients at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// All in the worker's event loop.
+    #[default]
+    Poll,
+    /// A thread for each, which waits in the kernel for its own connection.
+    Threads,
+    /// A process for each: the [children](Server::children) of this one.
+    Processes,
+}
 
 /// How a server serves.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// How connections are driven.
+    pub engine: Engine,
     /// What is put up with from a connection.
     pub limits: Limits,
     /// Open connections, over all workers. At the limit no more are accepted until there is room.
     pub max_connections: usize,
     /// How many connections may wait in the kernel until they are accepted.
     pub backlog: i32,
-    /// Event loops, a thread each.
+    /// Loops that accept, a thread each; the kernel spreads the connections among them. With [`Engine::Poll`] each drives its own.
     pub workers: usize,
-    /// Threads that work on files for all workers. Mostly they wait for a disk: that has many files sync at once in little more time than
+    /// With [`Engine::Poll`], threads that work on files for all workers. Mostly they wait for a disk: that has many files sync at once in little more time than
     /// one takes.
     pub file_threads: usize,
     /// How long conversations may go on after the server was told to stop.
@@ -58,6 +89,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            engine: Engine::default(),
             limits: Limits::default(),
             max_connections: 10_000,
             backlog: 1024,
@@ -158,6 +190,10 @@ pub struct Server<St: Store> {
     options: Options,
     observer: Arc<dyn Observer>,
     workers: Vec<Worker<St>>,
+    /// For conversations in threads of their own.
+    orders: Arc<Orders>,
+    /// For those in processes of their own.
+    child: Option<ChildCommand>,
     stopper: Stopper,
 }
 
@@ -207,7 +243,7 @@ impl<St: HostStore> Server<St> {
         let polls = (0..workers)
             .map(|_| {
                 let poll = mio::Poll::new()?;
-                let waker = Arc::new(mio::Waker::new(poll.registry(), poll::WAKER)?);
+                let waker = Arc::new(mio::Waker::new(poll.registry(), worker::WAKER)?);
                 Ok((poll, waker))
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -217,15 +253,29 @@ impl<St: HostStore> Server<St> {
             wakers: polls.iter().map(|(_, waker)| Arc::clone(waker)).collect(),
             observer: Arc::clone(&observer),
         });
-        let pool = jobs::pool(options.file_threads)?;
+        let pool = match options.engine {
+            Engine::Poll => Some(jobs::pool(options.file_threads)?),
+            Engine::Threads | Engine::Processes => None,
+        };
         let workers = polls
             .into_iter()
             .map(|(poll, waker)| {
-                let jobs = Jobs::new(Arc::clone(&pool), waker);
+                let jobs = Jobs::new(pool.clone(), waker);
                 Worker::new(poll, options, store.clone(), jobs, Arc::clone(&shared))
             })
             .collect();
-        Ok(Self { options, observer, workers, stopper: Stopper { shared } })
+        let orders = Arc::new(Orders::new()?);
+        Ok(Self { options, observer, workers, orders, child: None, stopper: Stopper { shared } })
+    }
+
+    /// Says what the children of [`Engine::Processes`] are: `command` holds one conversation of the service with that name on its standard
+    /// input and output, a socket, by [`stdio::converse`], tells of it by [`report::Reporter`], and does what
+    /// [`report::obey`] is told. To be said before anything is bound.
+    pub fn children(
+        self,
+        command: impl Fn(&'static str) -> Command + Send + Sync + 'static,
+    ) -> Self {
+        Self { child: Some(Arc::new(command)), ..self }
     }
 
     /// Listens on `addr` for `service`, and says where that is: port 0 takes a free one.
@@ -238,8 +288,19 @@ impl<St: HostStore> Server<St> {
         let mut listeners = listener::streams(addr, self.options.backlog, count, armed)?;
         let addr = listeners.first_mut().map_or(Ok(addr), |listener| listener.local_addr())?;
         for (worker, listener) in self.workers.iter_mut().zip(listeners) {
-            let table = Table::<S, St>::new(service, Arc::clone(&self.observer));
-            worker.add_stream(listener, addr, Box::new(table))?;
+            let observer = Arc::clone(&self.observer);
+            let table: Box<dyn Connections<St>> = match self.options.engine {
+                Engine::Poll => Box::new(Table::<S, St>::new(service, observer)),
+                Engine::Threads => {
+                    let (orders, ended) = (Arc::clone(&self.orders), worker.ended());
+                    Box::new(Threads::new(service, observer, orders, ended))
+                }
+                Engine::Processes => {
+                    let child = self.child.clone().ok_or(io::ErrorKind::InvalidInput)?;
+                    Box::new(Processes::new(S::ABOUT.name, child, observer))
+                }
+            };
+            worker.add_stream(listener, addr, table)?;
         }
         Ok(addr)
     }

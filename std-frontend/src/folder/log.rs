@@ -35,6 +35,18 @@ impl LogFolder {
         let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
         temporary::remove_leftovers(&folder)?;
         Temporary::create(&folder)?;
+        Self::after_the_last(folder, sync)
+    }
+
+    /// Opens it as a child of whoever has opened it before.
+    pub(super) fn join(dir: &Path, sync: bool) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
+        Self::after_the_last(folder, sync)
+    }
+
+    /// Goes on behind the highest number there is.
+    fn after_the_last(folder: Arc<OwnedFd>, sync: bool) -> io::Result<Self> {
         let mut next = 0;
         for entry in rustix::fs::Dir::read_from(&*folder)? {
             let taken = number(entry?.file_name().to_bytes());

@@ -5,9 +5,9 @@ mod temporary;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anywire_core::name::FileName;
@@ -123,6 +123,20 @@ impl FolderStore {
         Ok(Self { folder: Some(folder), log: None, options })
     }
 
+    /// Opens the folder `dir` as a child of whoever has [opened](Self::open) it: that has made it, tidied it up, and seen that it can be written.
+    pub fn join(dir: &Path, options: FolderOptions) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
+        Ok(Self { folder: Some(folder), log: None, options })
+    }
+
+    /// Where a process that is being started finds the folder that is open here, wherever that is by now: its working directory can begin
+    /// there. `None`: there is none.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_in(&self) -> Option<PathBuf> {
+        Some(format!("/proc/self/fd/{}", self.folder.as_ref()?.as_raw_fd()).into())
+    }
+
     /// A store without a folder, for servers that need none: it has no files, and takes none.
     pub fn nowhere(options: FolderOptions) -> Self {
         Self { folder: None, log: None, options }
@@ -132,6 +146,12 @@ impl FolderStore {
     /// can be written is an error now.
     pub fn with_log(self, dir: &Path) -> io::Result<Self> {
         let log = Arc::new(LogFolder::open(dir, self.options.sync)?);
+        Ok(Self { log: Some(log), ..self })
+    }
+
+    /// The same, as a child of whoever keeps one there.
+    pub fn join_log(self, dir: &Path) -> io::Result<Self> {
+        let log = Arc::new(LogFolder::join(dir, self.options.sync)?);
         Ok(Self { log: Some(log), ..self })
     }
 

@@ -11,9 +11,8 @@
 //! still open are in it. There is one row for each service, and its labels are our own words: what the network sends decides no name, no
 //! label and no memory.
 //!
-//! All this is of one process. An engine whose conversations run in processes of their own has to tell this one their events, as it must for
-//! the log and the summary. [`Metered`] counts in the child then, where nobody scrapes: the bytes that a child's steps have moved, and how
-//! long they took, have to be sent along.
+//! All this is of one process. With the engine `processes` the children tell it their events, so who came and how it ended is counted; what
+//! [`Metered`] counts in them, the bytes and times of steps, is not.
 //!
 //! [`Endpoint`] is where they are scraped.
 

@@ -1,40 +1,15 @@
 //! Stores of the tests' own: slow ones, others, and files that change.
 
 use std::io::{ErrorKind, Read, Write};
-use std::time::Duration;
 
 use anywire_core::event::End;
-use anywire_core::request::{Refusal, Stop};
+use anywire_core::request::Stop;
 use anywire_core::service::file::File;
 use anywire_core::session::Reason;
 use anywire_std::engine::Options;
 
 use super::hooked::serve_gated;
-use super::{Watched, is_reset, serve};
-
-#[test]
-fn an_answer_for_a_connection_that_is_gone_is_dropped_and_its_file_closed() {
-    let (server, gate) = serve_gated(Options::default(), Watched(File), &["open", "close"]);
-    std::fs::write(server.dir.path().join("a"), b"content").unwrap();
-    let mut gone = server.connect();
-    gone.write_all(b"a\n").unwrap();
-    gate.entered("open");
-    socket2::SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
-    drop(gone);
-    // The reset is noticed while the answer is still out.
-    assert_eq!(server.end(), End::Reset);
-    // The next connection takes the same slot, and must not get the first one's answer.
-    let mut next = server.connect();
-    next.write_all(b"absent\n").unwrap();
-    gate.entered("open");
-    // The first one's goes first.
-    gate.go();
-    gate.entered("close");
-    gate.go();
-    gate.go();
-    assert!(is_reset(next.read(&mut [0; 1])));
-    assert_eq!(server.end(), End::Aborted(Reason::Refused(Refusal::NotFound)));
-}
+use super::{Watched, serve};
 
 #[test]
 fn files_that_cannot_be_sent_by_the_system_are_copied() {

@@ -14,7 +14,7 @@ use anywire_core::service::StreamService;
 use embedded_io::ErrorKind;
 
 use super::store::{Files, SharedStore};
-use super::{Frontend, Transport, WithService, never_missing, with_service};
+use super::{Frontend, Transport, WithService, always, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::samples;
 
@@ -22,6 +22,7 @@ pub(super) const TRANSPORT: Transport = Transport {
     name: "memory",
     frontend: Frontend::Core,
     missing: never_missing,
+    can: always,
     with: |setup, peer| {
         peer(&mut Memory::new(setup));
         Ok(())

@@ -1,9 +1,10 @@
 //! The transports, a file each.
 
+mod children;
+mod engines;
 mod linux;
 mod memory;
 mod sim;
-mod std_poll;
 mod store;
 mod tap;
 
@@ -23,6 +24,8 @@ pub struct Transport {
     pub frontend: Frontend,
     /// Why it cannot be had here, if it cannot.
     pub missing: fn() -> Option<String>,
+    /// Whether it can have such a server; what it cannot is not run on it.
+    pub can: fn(&Setup) -> bool,
     /// Starts a server, lets a peer do what it likes, and stops the server.
     pub with: fn(Setup, Peer<'_>) -> anyhow::Result<()>,
 }
@@ -43,11 +46,24 @@ pub enum Frontend {
 
 /// All of them, in the order of the matrix.
 pub fn all() -> Vec<Transport> {
-    vec![memory::TRANSPORT, std_poll::TRANSPORT, sim::TRANSPORT, tap::SERVER, tap::CLIENT]
+    vec![
+        memory::TRANSPORT,
+        engines::POLL,
+        engines::THREADS,
+        children::PROCESSES,
+        children::STDIO,
+        sim::TRANSPORT,
+        tap::SERVER,
+        tap::CLIENT,
+    ]
 }
 
 const fn never_missing() -> Option<String> {
     None
+}
+
+const fn always(_: &Setup) -> bool {
+    true
 }
 
 /// A service whose sessions are watched: a breach of the contract, by a session or its driver, is an abort that no

@@ -16,7 +16,7 @@ use anywire_smoltcp::stream::Stream;
 use smoltcp::iface::SocketStorage;
 
 use super::store::{Files, SharedStore};
-use super::{Frontend, Peer, Transport, WithService, never_missing, with_service};
+use super::{Frontend, Peer, Transport, WithService, always, never_missing, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::samples;
 use anywire_core::store::OpenIn;
@@ -25,6 +25,7 @@ pub(super) const TRANSPORT: Transport = Transport {
     name: "sim",
     frontend: Frontend::Smoltcp,
     missing: never_missing,
+    can: always,
     with: |setup, peer| {
         let mut run = Run { setup, peer, ran: None };
         with_service(setup, &mut run);

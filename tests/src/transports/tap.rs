@@ -14,6 +14,7 @@ use anywire_core::blocking::{Interest, Wire};
 use anywire_core::event::End;
 use anywire_core::service::StreamService;
 use anywire_std::clock;
+use anywire_std::engine::Engine;
 use anywire_tap::client::Client;
 use anywire_tap::server::{Options, Server, Stopper};
 use anywire_tap::station::Station;
@@ -21,10 +22,10 @@ use anywire_tap::wire::TapWire;
 use embedded_io::{Read, Write};
 use smoltcp::wire::IpCidr;
 
+use super::engines::{Ends, Running};
 use super::linux::{self, FromLinux, Server as _};
-use super::std_poll::{Ends, Running};
 use super::store::{Files, SharedStore};
-use super::{Frontend, Transport, WithService, with_service};
+use super::{Frontend, Transport, WithService, always, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::programs::program;
 
@@ -33,6 +34,7 @@ pub(super) const SERVER: Transport = Transport {
     name: "tap-server",
     frontend: Frontend::Smoltcp,
     missing,
+    can: always,
     with: |setup, peer| {
         let device = Device::borrow()?;
         let server = StackServer::start(setup, device.station())?;
@@ -47,9 +49,11 @@ pub(super) const CLIENT: Transport = Transport {
     name: "tap-client",
     frontend: Frontend::Smoltcp,
     missing,
+    can: always,
     with: |setup, peer| {
         let device = Device::borrow()?;
-        let server = Running::start(setup, SocketAddr::new(device.linux().into(), 0))?;
+        let server =
+            Running::start(Engine::Poll, setup, SocketAddr::new(device.linux().into(), 0))?;
         let client = Client::open(device.station())?;
         peer(&mut TapClient { server, client, streams: Vec::new() });
         drop(device);

@@ -8,8 +8,8 @@ use anywire_core::service::upload::Upload;
 use anywire_core::session::Reason;
 use anywire_std::engine::Options;
 
-use super::hooked::serve_gated;
-use super::{Watched, is_reset};
+use crate::engine::hooked::serve_gated;
+use crate::engine::{Watched, is_reset};
 
 /// Stops the server in the middle of that call of the store. `sent` of the body is there by then.
 fn stop_within(call: &'static [&'static str; 1], sent: &[u8]) -> Vec<String> {

@@ -10,8 +10,8 @@ use super::{Connection, Turn};
 use crate::engine::Observer;
 use crate::engine::context::Context;
 use crate::engine::jobs::{Asker, Done, Lent};
-use crate::engine::poll::Key;
 use crate::engine::transfer::{HostReader, HostStore};
+use crate::engine::worker::Key;
 use crate::shim::reset_on_close;
 
 impl<S: Session, St: HostStore> Connection<S, St> {

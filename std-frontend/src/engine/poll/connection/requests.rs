@@ -12,8 +12,8 @@ use anywire_core::store::{OpenFile, OpenIn, Store, carry_out};
 use super::{Connection, Turn};
 use crate::engine::context::Context;
 use crate::engine::jobs::{self, Asker, Lent};
-use crate::engine::poll::Key;
 use crate::engine::transfer::{HostReader, HostStore, Sent, receive};
+use crate::engine::worker::Key;
 use crate::engine::{LinkHost, Observer};
 
 impl<S: Session, St: HostStore> Connection<S, St> {

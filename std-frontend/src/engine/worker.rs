@@ -12,11 +12,11 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use super::connection::Readiness;
+use super::connections::{Connections, Readiness};
 use super::context::Context;
 use super::datagrams::Served;
 use super::jobs::Jobs;
-use super::table::Connections;
+use super::threads::Ended;
 use super::transfer::HostStore;
 use super::{Link, Options, Protocol, Shared};
 use crate::clock;
@@ -26,6 +26,9 @@ const BATCH: usize = 64;
 
 /// After the system ran out of something, accepting rests so long.
 const REST: Duration = Duration::from_millis(100);
+
+/// Without a shortage for so long, the next one is told again.
+const CALM: Duration = Duration::from_secs(60);
 
 /// Which connection: the number of its table, and its slot there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,12 +78,14 @@ pub(super) struct Worker<St: Store> {
     rest: Option<Instant>,
     /// It rests because there are as many connections as allowed: until one ends.
     full: bool,
-    /// The last accept failed, and that was told.
-    told: bool,
+    /// A shortage is not told again until then, for as long as it goes on.
+    quiet_until: Option<Instant>,
     tables: Vec<Box<dyn Connections<St>>>,
     datagrams: Vec<(Box<dyn Served>, bool)>,
     /// Connections of this worker.
     open: usize,
+    /// Those of them that have ended in threads of their own.
+    ended: Arc<Ended>,
     /// Conversations, and datagrams, that `once` still allows.
     allowed: usize,
     /// When what is left is aborted, once the server stops.
@@ -107,16 +112,22 @@ impl<St: HostStore> Worker<St> {
             listeners: Vec::new(),
             rest: None,
             full: false,
-            told: false,
+            quiet_until: None,
             tables: Vec::new(),
             datagrams: Vec::new(),
             open: 0,
+            ended: Arc::new(Ended::new(jobs.waker())),
             allowed: if options.once { 1 } else { usize::MAX },
             grace: None,
             retired: false,
             aborted: false,
             cx: Context::new(store, options.limits, jobs),
         }
+    }
+
+    /// Where connections that end in threads of their own say so.
+    pub(super) fn ended(&self) -> Arc<Ended> {
+        Arc::clone(&self.ended)
     }
 
     pub(super) fn add_stream(
@@ -157,6 +168,8 @@ impl<St: HostStore> Worker<St> {
             for event in &events {
                 self.event(event);
             }
+            let ended = self.ended.take();
+            self.closed(ended);
             for done in self.cx.jobs.collect() {
                 let table = done.asker.key.table();
                 self.table(table, |table, cx| table.done(done, cx));
@@ -265,9 +278,11 @@ impl<St: HostStore> Worker<St> {
                 let (table, local) = (listener.table, listener.local);
                 match listener.socket.accept() {
                     Ok((stream, peer)) => {
-                        self.told = false;
                         self.allowed -= 1;
                         self.add(stream, table, local, peer);
+                        if let Some(error) = self.cx.shortage.take() {
+                            self.not_accepted(&error);
+                        }
                     }
                     Err(error) => {
                         listener.ready = !matches!(error.kind(), io::ErrorKind::WouldBlock);
@@ -305,7 +320,8 @@ impl<St: HostStore> Worker<St> {
         }
         self.rest = Some(self.cx.now + REST);
         self.shared.observer.not_accepted(error);
-        if !std::mem::replace(&mut self.told, true) {
+        // Under load single connections pass in between.
+        if self.quiet_until.replace(self.cx.now + CALM).is_none_or(|until| until <= self.cx.now) {
             tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
         }
     }

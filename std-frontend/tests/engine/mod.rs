@@ -1,13 +1,12 @@
-//! The poll engine against plain sockets: the rules that only a real kernel can show.
+//! An engine against plain sockets: the rules that only a real kernel can show.
 
 mod failures;
-mod hooked;
+pub(crate) mod hooked;
 mod life;
 mod sessions;
-mod silences;
-mod stopping;
+pub(crate) mod silences;
 mod stores;
-mod uploads;
+pub(crate) mod uploads;
 mod urgent;
 
 use std::io::{ErrorKind, Read, Write};
@@ -27,17 +26,22 @@ use anywire_std::engine::{HostStore, Link, Observer, Options, Server, Stopper};
 use anywire_std::folder::{FolderOptions, FolderStore};
 
 /// hello's, to an `x`.
-const REPLY: &str = "I got \"x\" from you and I am sending it back.";
+pub(crate) const REPLY: &str = "I got \"x\" from you and I am sending it back.";
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The options of this engine.
+pub(crate) fn options() -> Options {
+    Options { engine: crate::ENGINE, ..Options::default() }
+}
 
 /// A running server, stopped and joined when dropped.
-struct Running {
-    addr: SocketAddr,
-    ends: Receiver<End>,
-    dir: tempfile::TempDir,
-    stopper: Stopper,
-    thread: Option<JoinHandle<()>>,
+pub(crate) struct Running {
+    pub(crate) addr: SocketAddr,
+    pub(crate) ends: Receiver<End>,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) stopper: Stopper,
+    pub(crate) thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for Running {
@@ -48,7 +52,7 @@ impl Drop for Running {
     }
 }
 
-struct Ends(std::sync::Mutex<Sender<End>>);
+pub(crate) struct Ends(pub(crate) std::sync::Mutex<Sender<End>>);
 
 impl Observer for Ends {
     fn observe(&self, _: &Link, event: Event<'_>) {
@@ -58,11 +62,11 @@ impl Observer for Ends {
     }
 }
 
-fn serve(options: Options, service: impl StreamService + Send + 'static) -> Running {
+pub(crate) fn serve(options: Options, service: impl StreamService + Send + 'static) -> Running {
     serve_from(options, service, |store| store)
 }
 
-fn serve_from<St: HostStore>(
+pub(crate) fn serve_from<St: HostStore>(
     options: Options,
     service: impl StreamService + Send + 'static,
     store: impl FnOnce(FolderStore) -> St,
@@ -70,7 +74,7 @@ fn serve_from<St: HostStore>(
     serve_within(FolderOptions::default(), options, service, store)
 }
 
-fn serve_within<St: HostStore>(
+pub(crate) fn serve_within<St: HostStore>(
     folder: FolderOptions,
     options: Options,
     service: impl StreamService + Send + 'static,
@@ -80,6 +84,7 @@ fn serve_within<St: HostStore>(
     let folder = FolderStore::open(dir.path(), folder).unwrap();
     let (sender, ends) = channel();
     let observer = Arc::new(Ends(sender.into()));
+    let options = Options { engine: crate::ENGINE, ..options };
     let mut server = Server::new(options, store(folder), observer).unwrap();
     let addr = server.bind_stream(service, "127.0.0.1:0".parse().unwrap()).unwrap();
     let stopper = server.stopper();
@@ -88,19 +93,19 @@ fn serve_within<St: HostStore>(
 }
 
 impl Running {
-    fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.addr).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 
-    fn end(&self) -> End {
+    pub(crate) fn end(&self) -> End {
         self.ends.recv_timeout(TIMEOUT).unwrap()
     }
 }
 
-fn short(idle: u64, head: u64) -> Options {
+pub(crate) fn short(idle: u64, head: u64) -> Options {
     let limits = Limits {
         idle: Some(Duration::from_millis(idle)),
         head: Some(Duration::from_millis(head)),
@@ -111,7 +116,7 @@ fn short(idle: u64, head: u64) -> Options {
 
 /// Every session watched.
 #[derive(Clone, Copy)]
-struct Watched<S>(S);
+pub(crate) struct Watched<S>(pub(crate) S);
 
 impl<S: StreamService> StreamService for Watched<S> {
     type Session = Checked<S::Session>;
@@ -121,7 +126,7 @@ impl<S: StreamService> StreamService for Watched<S> {
     }
 }
 
-fn is_reset(result: std::io::Result<usize>) -> bool {
+pub(crate) fn is_reset(result: std::io::Result<usize>) -> bool {
     result.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
 }
 
@@ -185,7 +190,7 @@ fn a_peer_that_never_reads_is_aborted_and_others_keep_their_pace() {
 
 #[test]
 fn datagrams_come_back_whole_empty_and_the_largest_too() {
-    let mut server = Server::new(Options::default(), NoStore, Arc::new(())).unwrap();
+    let mut server = Server::new(options(), NoStore, Arc::new(())).unwrap();
     let addr = server.bind_datagram(Echo, "127.0.0.1:0".parse().unwrap()).unwrap();
     let stopper = server.stopper();
     let thread = std::thread::spawn(move || server.run().unwrap());

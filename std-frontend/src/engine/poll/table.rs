@@ -10,14 +10,15 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 use slab::Slab;
 
-use super::connection::{Connection, Readiness};
-use super::context::{BUFFER, Context};
-use super::jobs::Done;
-use super::poll::Key;
-use super::transfer::HostStore;
-use super::{Link, Observer};
+use super::connection::Connection;
+use crate::engine::connections::{Connections, Readiness};
+use crate::engine::context::{BUFFER, Context};
+use crate::engine::jobs::Done;
+use crate::engine::transfer::HostStore;
+use crate::engine::worker::Key;
+use crate::engine::{Link, Observer};
 
-pub(super) struct Table<S: StreamService, St: Store> {
+pub(in crate::engine) struct Table<S: StreamService, St: Store> {
     service: S,
     observer: Arc<dyn Observer>,
     connections: Slab<Connection<S::Session, St>>,
@@ -31,31 +32,10 @@ impl<S: StreamService, St: Store> Table<S, St> {
         "the session needs larger buffers than this engine lends"
     );
 
-    pub(super) fn new(service: S, observer: Arc<dyn Observer>) -> Self {
+    pub(in crate::engine) fn new(service: S, observer: Arc<dyn Observer>) -> Self {
         let () = Self::BUFFERS_SUFFICE;
         Self { service, observer, connections: Slab::new(), generation: 0 }
     }
-}
-
-/// A [`Table`] of any service. `table` is its number; the calls say how many connections they ended.
-pub(super) trait Connections<St: Store>: Send {
-    fn name(&self) -> &'static str;
-    fn accept(
-        &mut self,
-        stream: TcpStream,
-        link: Link,
-        table: u8,
-        registry: &Registry,
-        cx: &mut Context<St>,
-    ) -> usize;
-    fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize;
-    fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize;
-    fn timed_out(&mut self, key: Key, cx: &mut Context<St>) -> usize;
-    fn done(&mut self, done: Done<OpenIn<St>>, cx: &mut Context<St>) -> usize;
-    /// Ends what is idle now, and everything else as soon as it is.
-    fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize;
-    /// Aborts what is left.
-    fn abort(&mut self, table: u8, cx: &mut Context<St>) -> usize;
 }
 
 impl<S, St> Table<S, St>

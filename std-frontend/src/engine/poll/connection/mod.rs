@@ -15,12 +15,13 @@ use anywire_core::store::{OpenIn, Store};
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use super::context::Context;
-use super::jobs::{self, Done};
-use super::poll::Key;
-use super::transfer::{Halt, HostStore};
-use super::{Link, LinkHost, Observer};
 use crate::clock;
+use crate::engine::connections::Readiness;
+use crate::engine::context::Context;
+use crate::engine::jobs::{self, Done};
+use crate::engine::transfer::{Halt, HostStore};
+use crate::engine::worker::Key;
+use crate::engine::{Link, LinkHost, Observer};
 use crate::shim::reset_on_close;
 use crate::unsent::unacknowledged;
 
@@ -30,18 +31,6 @@ const TURNS: usize = 8;
 /// Whether a read that fills less than its buffer has emptied the socket, so that the next event will tell of more: so on
 /// epoll, epoll(7) says. Elsewhere a read must say that it would block.
 const SHORT_READ_IS_LAST: bool = cfg!(target_os = "linux");
-
-/// What an event says of a socket.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Readiness {
-    pub(super) read: bool,
-    pub(super) write: bool,
-    /// The peer has ended the stream: behind the input there is an end to be read.
-    pub(super) read_closed: bool,
-    pub(super) error: bool,
-    /// Some of the input is urgent.
-    pub(super) urgent: bool,
-}
 
 pub(super) struct Connection<S, St: Store> {
     conversation: Conversation<S>,
@@ -253,21 +242,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     /// Does what is due.
     fn expire(&mut self, cx: &Context<St>) {
-        let pending = !self.pending.is_empty();
-        let idle = self.conversation.deadline(&cx.limits, true).is_some_and(|idle| idle <= cx.now);
-        // What its kernel has not acknowledged the peer has not got: that counts against the idle limit, but keeps no session from its own
-        // deadline.
-        if idle && !pending && self.conversation.want() == Want::Input && self.owes() {
-            self.conversation.expire(cx.now, &cx.limits, true);
-        }
-        self.conversation.expire(cx.now, &cx.limits, pending);
-    }
-
-    /// Whether the kernel still has something for the peer.
-    fn owes(&self) -> bool {
-        self.stream
-            .as_ref()
-            .is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
+        let (pending, stream) = (!self.pending.is_empty(), &self.stream);
+        self.conversation.expire_owing(cx.now, &cx.limits, pending, || owes(stream.as_ref()));
     }
 
     /// Does what is wanted, once all output is out.
@@ -453,6 +429,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         cx.kept -= self.pending.len();
         self.pending = Vec::new();
     }
+}
+
+/// Whether the kernel still has something for the peer.
+fn owes(stream: Option<&TcpStream>) -> bool {
+    stream.is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
 }
 
 /// Does `io` unless it would block, again when a signal came between.

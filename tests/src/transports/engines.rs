@@ -1,4 +1,4 @@
-//! The std frontend's poll engine, over loopback.
+//! The std frontend's engines that run in this process, over loopback.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -8,27 +8,40 @@ use std::time::Duration;
 
 use anywire_core::event::{End, Event};
 use anywire_core::service::StreamService;
-use anywire_std::engine::{Link, Observer, Options, Server, Stopper};
+use anywire_std::engine::{Engine, Link, Observer, Options, Server, Stopper};
 use anywire_std::folder::{FolderOptions, FolderStore};
 
 use super::linux::{self, FromLinux};
 use super::store::{Files, LOGS};
-use super::{Frontend, Transport, WithService, never_missing, with_service};
+use super::{Frontend, Peer, Transport, WithService, always, never_missing, with_service};
 use crate::network::Setup;
 use crate::samples;
 
-pub(super) const TRANSPORT: Transport = Transport {
+/// All in one event loop.
+pub(super) const POLL: Transport = Transport {
     name: "std-poll",
     frontend: Frontend::Std,
     missing: never_missing,
-    with: |setup, peer| {
-        let server = Running::start(setup, "127.0.0.1:0".parse()?)?;
-        peer(&mut FromLinux::new(server));
-        Ok(())
-    },
+    can: always,
+    with: |setup, peer| with(Engine::Poll, setup, peer),
 };
 
-/// A poll engine on a thread of its own, with a folder of its own.
+/// A thread for each connection.
+pub(super) const THREADS: Transport = Transport {
+    name: "std-threads",
+    frontend: Frontend::Std,
+    missing: never_missing,
+    can: always,
+    with: |setup, peer| with(Engine::Threads, setup, peer),
+};
+
+fn with(engine: Engine, setup: Setup, peer: Peer<'_>) -> anyhow::Result<()> {
+    let server = Running::start(engine, setup, "127.0.0.1:0".parse()?)?;
+    peer(&mut FromLinux::new(server));
+    Ok(())
+}
+
+/// A server on a thread of its own, with a folder of its own.
 pub(super) struct Running {
     addr: SocketAddr,
     ends: Receiver<End>,
@@ -49,10 +62,10 @@ impl Observer for Ends {
     }
 }
 
-struct Bind<'a> {
-    server: &'a mut Server<FolderStore>,
-    addr: SocketAddr,
-    bound: Option<std::io::Result<SocketAddr>>,
+pub(super) struct Bind<'a> {
+    pub(super) server: &'a mut Server<FolderStore>,
+    pub(super) addr: SocketAddr,
+    pub(super) bound: Option<std::io::Result<SocketAddr>>,
 }
 
 impl WithService for Bind<'_> {
@@ -62,7 +75,7 @@ impl WithService for Bind<'_> {
 }
 
 impl Running {
-    pub(super) fn start(setup: Setup, addr: SocketAddr) -> anyhow::Result<Self> {
+    pub(super) fn start(engine: Engine, setup: Setup, addr: SocketAddr) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let options =
             FolderOptions { max_file: samples::LONGEST as u64, ..FolderOptions::default() };
@@ -72,8 +85,8 @@ impl Running {
             false => store,
         };
         samples::write(dir.path())?;
-        let options =
-            Options { limits: setup.limits, grace: Duration::from_secs(1), ..Options::default() };
+        let (limits, grace) = (setup.limits, Duration::from_secs(1));
+        let options = Options { engine, limits, grace, ..Options::default() };
         let (sender, ends) = channel();
         let mut server = Server::new(options, store, Arc::new(Ends(Mutex::new(sender))))?;
         let mut bind = Bind { server: &mut server, addr, bound: None };

@@ -1,0 +1,53 @@
+//! What a worker asks of the connections that it has accepted, in whichever way they are driven.
+
+use anywire_core::store::{OpenIn, Store};
+use mio::Registry;
+use mio::net::TcpStream;
+
+use super::Link;
+use super::context::Context;
+use super::jobs::Done;
+use super::worker::Key;
+
+/// All connections of one service on one worker, whichever way they are driven. `table` is its number there; the calls say how many
+/// connections they ended.
+pub(super) trait Connections<St: Store>: Send {
+    fn name(&self) -> &'static str;
+    fn accept(
+        &mut self,
+        stream: TcpStream,
+        link: Link,
+        table: u8,
+        registry: &Registry,
+        cx: &mut Context<St>,
+    ) -> usize;
+    fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize;
+    fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize {
+        let _ = (key, cx);
+        0
+    }
+    fn timed_out(&mut self, key: Key, cx: &mut Context<St>) -> usize {
+        let _ = (key, cx);
+        0
+    }
+    fn done(&mut self, done: Done<OpenIn<St>>, cx: &mut Context<St>) -> usize {
+        let _ = (done, cx);
+        0
+    }
+    /// Ends what is idle now, and everything else as soon as it is.
+    fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize;
+    /// Aborts what is left.
+    fn abort(&mut self, table: u8, cx: &mut Context<St>) -> usize;
+}
+
+/// What an event says of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    pub(super) read: bool,
+    pub(super) write: bool,
+    /// The peer has ended the stream: behind the input there is an end to be read.
+    pub(super) read_closed: bool,
+    pub(super) error: bool,
+    /// Some of the input is urgent.
+    pub(super) urgent: bool,
+}

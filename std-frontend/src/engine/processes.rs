@@ -1,0 +1,246 @@
+//! `processes`: a child for each connection, which gets the socket as its standard input and output, as from inetd.
+//!
+//! The parent closes its own copy at once, or an abort would not reach the peer. The child's standard error is a socket between the two.
+//! There it [reports](super::report) what happens on the connection; when that ends the child has ended, and is waited for. That
+//! the parent ends its own direction says to the child that the server stops; that it is closed, that the parent is gone. A child that is
+//! killed costs its own connection only.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::Arc;
+
+use anywire_core::event::{End, Event};
+use anywire_core::session::Reason;
+use mio::{Interest, Registry};
+use slab::Slab;
+use socket2::SockRef;
+
+use super::connections::{Connections, Readiness};
+use super::context::Context;
+use super::report::{Report, Reports};
+use super::transfer::HostStore;
+use super::worker::Key;
+use super::{Link, Observer};
+use crate::console::escape::Shown;
+use crate::shim::reset_on_close;
+
+/// Makes the command that holds one conversation of the service with that name on its standard input and output.
+pub(super) type ChildCommand = Arc<dyn Fn(&'static str) -> Command + Send + Sync>;
+
+/// So many reads of one child's reports, and others have their turn.
+const READS: usize = 8;
+
+/// The connections of one service, each in its process.
+pub(super) struct Processes {
+    service: &'static str,
+    command: ChildCommand,
+    observer: Arc<dyn Observer>,
+    children: Slab<Serving>,
+    /// The children were told to retire. After the grace each aborts by itself: it has been told how long that is.
+    retired: bool,
+}
+
+/// A child, and its connection.
+struct Serving {
+    child: Child,
+    reports: Reports,
+    line: mio::net::UnixStream,
+    link: Link,
+    /// What it has told of: its connection is there, and has ended.
+    connected: bool,
+    ended: bool,
+}
+
+impl Processes {
+    pub(super) fn new(
+        service: &'static str,
+        command: ChildCommand,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self { service, command, observer, children: Slab::new(), retired: false }
+    }
+
+    /// Starts a child on the connection. If that cannot be, the peer sees a reset.
+    fn start(
+        &mut self,
+        stream: TcpStream,
+        link: Link,
+        table: u8,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        let mut command = (self.command)(self.service);
+        let started = UnixStream::pair().and_then(|(ours, theirs)| {
+            let input = stream.try_clone()?;
+            command.stdin(OwnedFd::from(input)).stdout(OwnedFd::from(stream.try_clone()?));
+            // A terminal's Ctrl-C is for the parent, which tells its children.
+            let child = command.stderr(OwnedFd::from(theirs)).process_group(0).spawn()?;
+            Ok((child, ours))
+        });
+        let result = started.and_then(|(mut child, ours)| {
+            let slot = self.children.vacant_entry();
+            let token = Key::new(table, slot.key()).token();
+            let registered = ours.set_nonblocking(true).and_then(|()| {
+                let mut line = mio::net::UnixStream::from_std(ours);
+                registry.register(&mut line, token, Interest::READABLE)?;
+                Ok(line)
+            });
+            match registered {
+                Ok(line) => {
+                    let (reports, connected, ended) = (Reports::default(), false, false);
+                    slot.insert(Serving { child, reports, line, link, connected, ended });
+                    Ok(())
+                }
+                Err(error) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    Err(error)
+                }
+            }
+        });
+        if result.is_err() {
+            reset_on_close(SockRef::from(&stream), true);
+        }
+        result
+    }
+
+    /// Reads what a child has to say, to its end.
+    fn read(&mut self, key: Key, buf: &mut [u8], again: &mut impl FnMut()) -> usize {
+        let Some(serving) = self.children.get_mut(key.slot()) else { return 0 };
+        for _ in 0..READS {
+            match serving.line.read(buf) {
+                Ok(0) => return self.reap(key),
+                Ok(n) => serving.tell(buf.get(..n).unwrap_or_default(), &*self.observer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.reap(key),
+            }
+        }
+        again();
+        0
+    }
+
+    /// A child's standard error has ended: it ends, or has ended.
+    fn reap(&mut self, key: Key) -> usize {
+        let mut serving = self.children.remove(key.slot());
+        serving.end(&*self.observer, self.retired);
+        1
+    }
+
+    fn retire_all(&mut self) {
+        if std::mem::replace(&mut self.retired, true) {
+            return;
+        }
+        for (_, serving) in &self.children {
+            // It fails only if there is none any more.
+            let _ = serving.line.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+impl Serving {
+    fn tell(&mut self, read: &[u8], observer: &dyn Observer) {
+        let Self { reports, link, connected, ended, .. } = self;
+        reports.push(read, |report| tell(report, link, connected, ended, observer));
+    }
+
+    fn end(&mut self, observer: &dyn Observer, retired: bool) {
+        let Self { reports, link, connected, ended, .. } = self;
+        reports.end(|report| tell(report, link, connected, ended, observer));
+        let status = self.child.wait();
+        if self.ended {
+            return;
+        }
+        let (service, peer, child) = (link.service, link.peer, self.child.id());
+        let end = if retired {
+            End::Aborted(Reason::Stopped)
+        } else {
+            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            tracing::error!(%service, %peer, child, "its process has died: {status}");
+            End::Aborted(Reason::Failed)
+        };
+        if !self.connected {
+            observer.observe(&self.link, Event::Connected);
+        }
+        observer.observe(&self.link, Event::Ended { end, received: 0, sent: 0 });
+    }
+}
+
+fn tell(
+    report: Report<'_>,
+    link: &Link,
+    connected: &mut bool,
+    ended: &mut bool,
+    observer: &dyn Observer,
+) {
+    match report {
+        Report::Event(event) => {
+            *connected |= matches!(event, Event::Connected);
+            *ended |= matches!(event, Event::Ended { .. });
+            observer.observe(link, event);
+        }
+        Report::Line(line) => log(line, link),
+    }
+}
+
+/// Logs a line of a child's as it would have itself.
+fn log(line: &[u8], link: &Link) {
+    let (service, peer, line) = (link.service, link.peer, line.trim_ascii());
+    let (level, rest) = line.split_at(line.iter().position(|&byte| byte == b' ').unwrap_or(0));
+    let rest = Shown(rest.trim_ascii());
+    match level {
+        b"WARN" => tracing::warn!(%service, %peer, "{rest}"),
+        b"INFO" => tracing::info!(%service, %peer, "{rest}"),
+        b"DEBUG" => tracing::debug!(%service, %peer, "{rest}"),
+        b"TRACE" => tracing::trace!(%service, %peer, "{rest}"),
+        b"ERROR" => tracing::error!(%service, %peer, "{rest}"),
+        _ => tracing::error!(%service, %peer, "{}", Shown(line)),
+    }
+}
+
+impl<St: HostStore> Connections<St> for Processes {
+    fn name(&self) -> &'static str {
+        self.service
+    }
+
+    fn accept(
+        &mut self,
+        stream: mio::net::TcpStream,
+        link: Link,
+        table: u8,
+        registry: &Registry,
+        cx: &mut Context<St>,
+    ) -> usize {
+        match self.start(stream.into(), link, table, registry) {
+            Ok(()) => 0,
+            Err(error) => {
+                let error = format!("no process can be had for one: {error}");
+                cx.shortage = Some(io::Error::other(error));
+                1
+            }
+        }
+    }
+
+    fn event(&mut self, key: Key, _: Readiness, cx: &mut Context<St>) -> usize {
+        self.again(key, cx)
+    }
+
+    fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize {
+        let Context { input, again, .. } = cx;
+        self.read(key, input, &mut || again.push_back(key))
+    }
+
+    fn retire(&mut self, _: u8, _: &mut Context<St>) -> usize {
+        self.retire_all();
+        0
+    }
+
+    /// They know when the grace is over, and what takes longer is a process of its own: it is waited for.
+    fn abort(&mut self, _: u8, _: &mut Context<St>) -> usize {
+        self.retire_all();
+        0
+    }
+}

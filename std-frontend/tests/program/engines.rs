@@ -1,0 +1,386 @@
+//! The life of a server on every engine: floods, shortages, slow peers, signals; and what the system shows of it meanwhile.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+
+use crate::harness::{Server, read_all};
+
+const ENGINES: [&str; 3] = ["poll", "threads", "processes"];
+
+const REPLY: &[u8] = b"I got \"x\" from you and I am sending it back.";
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn start(engine: &str, args: &[&str], endpoints: usize) -> Server {
+    Server::start(&[&["--engine", engine], args].concat(), endpoints)
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let stream = server.connect(0);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Has `hello` answer.
+fn greet(stream: &mut TcpStream) {
+    stream.write_all(b"x").unwrap();
+    let mut reply = vec![0; REPLY.len()];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(reply, REPLY);
+}
+
+/// Waits until `is` holds.
+#[track_caller]
+fn await_that(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < PATIENCE, "it is not so: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A field of `/proc/PID/status`.
+fn status(pid: u32, field: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.map(|value| value.trim().to_owned())
+}
+
+/// The children of a process, and which of them are zombies.
+fn children(pid: u32) -> (Vec<u32>, usize) {
+    let parent = pid.to_string();
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        (status(pid, "PPid")? == parent).then_some(pid)
+    });
+    let pids: Vec<_> = pids.collect();
+    let zombies =
+        pids.iter().filter(|&&pid| status(pid, "State").is_some_and(|s| s.starts_with('Z')));
+    let zombies = zombies.count();
+    (pids, zombies)
+}
+
+fn threads(pid: u32) -> usize {
+    status(pid, "Threads").unwrap().parse().unwrap()
+}
+
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// The sockets among them, as the system names them.
+fn sockets(pid: u32) -> Vec<String> {
+    let open = |fd| {
+        std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?.into_os_string().into_string().ok()
+    };
+    (0..1024).filter_map(open).filter(|file| file.starts_with("socket:")).collect()
+}
+
+/// The processor's time that a process has used, in hundredths of a second.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn threads_and_children_are_as_many_as_conversations_and_go_with_them() {
+    const COUNT: usize = 20;
+    for engine in ENGINES {
+        let mut server = start(engine, &["hello=0"], 1);
+        let pid = server.id();
+        await_that("the threads are there", || threads(pid) > 1);
+        let (before, open) = (threads(pid), descriptors(pid));
+        let mut streams: Vec<_> = (0..COUNT).map(|_| connect(&server)).collect();
+        streams.iter_mut().for_each(greet);
+        let (more_threads, more_children) = match engine {
+            "threads" => (COUNT, 0),
+            "processes" => (0, COUNT),
+            _ => (0, 0),
+        };
+        // The files' threads begin with the first file.
+        assert_eq!(threads(pid), before + more_threads, "{engine}");
+        // A socket for each, or the pipe from a child.
+        assert_eq!(descriptors(pid), open + COUNT, "{engine}");
+        let (kids, zombies) = children(pid);
+        assert_eq!((kids.len(), zombies), (more_children, 0), "{engine}");
+        let ours = sockets(pid);
+        for kid in &kids {
+            // Its connection's, twice and once more; its signals'. The parent has closed its copy, and given away none of its own.
+            let its = sockets(*kid);
+            assert!(its.iter().all(|socket| !ours.contains(socket)), "{its:?} {ours:?}");
+            assert_eq!(its.iter().filter(|&socket| *socket == its[0]).count(), 3, "{its:?}");
+        }
+        streams.truncate(COUNT / 2);
+        await_that("the others are gone", || {
+            let (kids, zombies) = children(pid);
+            threads(pid) == before + more_threads / 2
+                && descriptors(pid) == open + COUNT / 2
+                && (kids.len(), zombies) == (more_children / 2, 0)
+        });
+        assert_eq!(server.stop().0, Some(0));
+        await_that("no child is left", || kids.iter().all(|kid| status(*kid, "State").is_none()));
+    }
+}
+
+#[test]
+fn a_flood_beyond_the_limit_waits_and_everybody_is_served() {
+    const COUNT: usize = 2000;
+    const MAX: usize = 50;
+    for engine in ENGINES {
+        let max = MAX.to_string();
+        let mut server =
+            start(engine, &["hello=0", "--max-connections", &max, "--backlog", "4096", "-q"], 1);
+        let pid = server.id();
+        std::thread::scope(|scope| {
+            let flood: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        // All at once, and then one after the other.
+                        let streams: Vec<_> = (0..COUNT / 4).map(|_| connect(&server)).collect();
+                        for (at, mut stream) in streams.into_iter().enumerate() {
+                            match at % 4 {
+                                // Gone without a word; half open; garbage; honest.
+                                0 => crate::harness::reset(stream),
+                                1 => drop(stream),
+                                2 => {
+                                    let _ = stream.write_all(&[0xff; 5000]);
+                                }
+                                _ => {
+                                    greet(&mut stream);
+                                    stream.shutdown(Shutdown::Write).unwrap();
+                                    assert!(read_all(&mut stream).is_empty());
+                                }
+                            }
+                        }
+                    })
+                })
+                .collect();
+            while flood.iter().any(|thread| !thread.is_finished()) {
+                // One that has just ended may still be counted there.
+                assert!(threads(pid) <= 64 + MAX, "{engine}");
+                assert!(children(pid).0.len() <= MAX + 1, "{engine}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let (status, log) = server.stop();
+        assert_eq!((status, log.as_str()), (Some(0), ""), "{engine}");
+    }
+}
+
+#[test]
+fn without_descriptors_a_server_rests_and_goes_on_when_there_are_some() {
+    for engine in ENGINES {
+        let mut server = start(engine, &["hello=0"], 1);
+        let pid = Pid::from_raw(server.id() as i32);
+        let mut first = connect(&server);
+        greet(&mut first);
+        // It has raised its limit as far as it may.
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = |current| {
+            prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap();
+        };
+        limit(Some(descriptors(server.id()) as u64 + 4));
+        let mut waiting: Vec<_> = (0..50).map(|_| connect(&server)).collect();
+        let begun = (Instant::now(), ticks(server.id()));
+        // So that something is seen of what it does all the time.
+        while begun.0.elapsed() < Duration::from_secs(1) {
+            greet(&mut first);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let used = ticks(server.id()) - begun.1;
+        assert!(used < 30, "{engine}: {used} % of a processor while it can do nothing");
+        limit(maximum);
+        // Those that it could accept and not serve have been reset.
+        let served = waiting.iter_mut().filter_map(|stream| {
+            stream.write_all(b"x").ok()?;
+            stream.read_exact(&mut [0; REPLY.len()]).ok()
+        });
+        let served = served.count();
+        assert!(served >= 20, "{engine}: {served}");
+        greet(&mut connect(&server));
+        let log = server.stop().1;
+        let told = log.matches("connections cannot be accepted").count();
+        assert_eq!(told, 1, "{engine}: {log}");
+    }
+}
+
+#[test]
+fn slow_peers_keep_nobody_waiting_and_meet_their_limits() {
+    const SLOW: usize = 150;
+    for engine in ENGINES {
+        let args = ["file=0", "hello=0", "--head-timeout", "1", "-q"];
+        let mut server = start(engine, &args, 2);
+        std::fs::write(server.folder.path().join("a"), b"content").unwrap();
+        // Half a name, and a byte every now and then.
+        let mut slow: Vec<_> = (0..SLOW).map(|_| connect(&server)).collect();
+        let mut open: Vec<_> = slow.iter().collect();
+        let begun = Instant::now();
+        while !open.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "{engine}: {} are not aborted", open.len());
+            open.retain(|stream| (&**stream).write_all(b"x").is_ok());
+            let mut other = TcpStream::connect(&server.listening[1][2]).unwrap();
+            other.set_read_timeout(Some(PATIENCE)).unwrap();
+            greet(&mut other);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for stream in &mut slow {
+            let end = stream.read(&mut [0]).map_err(|error| error.kind());
+            assert!(matches!(end, Err(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) | Ok(0)));
+        }
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn a_signal_ends_the_idle_at_once_and_the_busy_after_the_grace() {
+    for engine in ENGINES {
+        let args = ["hello=0", "file=0", "--grace", "1", "--head-timeout", "0"];
+        let mut server = start(engine, &args, 2);
+        std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+        let mut idle = connect(&server);
+        greet(&mut idle);
+        let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
+        busy.write_all(b"big\n").unwrap();
+        busy.read_exact(&mut [0; 1]).unwrap();
+        let begun = Instant::now();
+        server.signal(Signal::TERM);
+        assert!(read_all(&mut idle).is_empty());
+        drop(idle);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{engine}");
+        let (status, log) = server.end();
+        assert_eq!(status, Some(0), "{engine}");
+        assert!((1..4).contains(&begun.elapsed().as_secs()), "{engine}: {:?}", begun.elapsed());
+        let end = std::io::copy(&mut busy, &mut std::io::sink()).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset, "{engine}");
+        assert!(
+            log.contains("ended: the server stops") && log.contains("aborted"),
+            "{engine}: {log}"
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_ends_everybody_at_once() {
+    for engine in ENGINES {
+        let mut server = start(engine, &["file=0", "--grace", "600"], 1);
+        std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+        let mut busy = connect(&server);
+        busy.write_all(b"big\n").unwrap();
+        busy.read_exact(&mut [0; 1]).unwrap();
+        server.signal(Signal::INT);
+        while TcpStream::connect(&server.listening[0][2]).is_ok() {
+            std::thread::yield_now();
+        }
+        server.signal(Signal::INT);
+        assert_eq!(server.end().0, Some(130), "{engine}");
+        let end = std::io::copy(&mut busy, &mut std::io::sink()).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset, "{engine}");
+    }
+}
+
+#[test]
+fn once_is_one_conversation_on_every_engine() {
+    for engine in ENGINES {
+        let mut server = start(engine, &["hello", "--port", "0", "--once"], 1);
+        let mut stream = connect(&server);
+        greet(&mut stream);
+        drop(stream);
+        assert_eq!(server.end().0, Some(0), "{engine}");
+    }
+}
+
+#[test]
+fn workers_keep_one_limit_together() {
+    for engine in ENGINES {
+        let args = ["hello=0", "--workers", "4", "--max-connections", "8", "-q"];
+        let mut server = start(engine, &args, 1);
+        let mut streams: Vec<_> = (0..40).map(|_| connect(&server)).collect();
+        for stream in &mut streams {
+            stream.write_all(b"x").unwrap();
+            stream.set_nonblocking(true).unwrap();
+        }
+        let answered = || {
+            let answers = streams.iter().filter(|stream| {
+                let mut first = [0];
+                matches!(
+                    rustix::net::recv(stream, &mut first, rustix::net::RecvFlags::PEEK),
+                    Ok((1, _))
+                )
+            });
+            answers.count()
+        };
+        await_that("as many as allowed are answered", || answered() >= 8);
+        // One more would come soon.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(answered(), 8, "{engine}");
+        drop(streams);
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+#[test]
+fn a_child_that_is_killed_harms_nobody_else() {
+    let mut server = start("processes", &["file=0", "hello=0"], 2);
+    let mut other = TcpStream::connect(&server.listening[1][2]).unwrap();
+    greet(&mut other);
+    let others = children(server.id()).0;
+    let mut stream = connect(&server);
+    await_that("there is a child for it", || children(server.id()).0.len() == 2);
+    let child = *children(server.id()).0.iter().find(|child| !others.contains(child)).unwrap();
+    // Once it says who it is it has armed its socket, too; that was armed before.
+    kill_process(Pid::from_raw(child as i32).unwrap(), Signal::KILL).unwrap();
+    let end = stream.read(&mut [0]).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    await_that("it is waited for", || children(server.id()) == (others.clone(), 0));
+    greet(&mut other);
+    std::fs::write(server.folder.path().join("a"), b"content").unwrap();
+    let mut next = connect(&server);
+    next.write_all(b"a\n").unwrap();
+    assert_eq!(read_all(&mut next), b"content");
+    drop((next, other));
+    let log = server.stop().1;
+    assert_eq!(log.matches("its process has died: signal: 9").count(), 1, "{log}");
+}
+
+#[test]
+fn children_do_not_outlive_a_parent_that_is_killed() {
+    let args = ["hello=0", "file=0", "--grace", "1"];
+    let mut server = start("processes", &args, 2);
+    std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+    let mut idle = connect(&server);
+    greet(&mut idle);
+    let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
+    busy.write_all(b"big\n").unwrap();
+    busy.read_exact(&mut [0; 1]).unwrap();
+    let kids = children(server.id()).0;
+    assert_eq!(kids.len(), 2);
+    server.signal(Signal::KILL);
+    server.end();
+    // In good order, as when the server stops.
+    assert!(read_all(&mut idle).is_empty());
+    drop(idle);
+    await_that("all have ended", || kids.iter().all(|kid| status(*kid, "State").is_none()));
+    let end = std::io::copy(&mut busy, &mut std::io::sink()).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn what_a_child_has_to_say_is_in_the_log_and_in_the_transcript() {
+    let mut server =
+        start("processes", &["message=0", "--reply-prefix", "- ", "--transcript", "-v"], 1);
+    let mut stream = connect(&server);
+    let addr = format!("('127.0.0.1', {})", stream.local_addr().unwrap().port());
+    stream.write_all(b"a\x1bb\n").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&mut stream), b"- a\x1bb");
+    drop(stream);
+    assert_eq!(server.line(), format!(r"{addr}: a\x1bb"));
+    let log = server.stop().1;
+    let said =
+        ["connected", r#""a\x1bb", 4 bytes in, 5 out"#].map(|said| log.matches(said).count());
+    assert_eq!(said, [1, 1], "{log}");
+}
