@@ -176,7 +176,7 @@ fn behind_the_end_a_deadline_is_waited_for_and_not_spun_on() {
 fn what_the_peer_has_not_acknowledged_is_unsent_when_it_is_idle() {
     let mut wire = Scripted::silent().then(0, b"x").owes();
     let outcome = hold_plain(Checked::new(echo::Session), &mut wire, AMPLE);
-    assert_eq!((outcome.end, wire.millis()), (End::Aborted(Reason::Idle), IDLE));
+    assert_eq!((outcome.end, wire.millis()), (End::Aborted(Reason::Unread), IDLE));
     // It keeps no session from its own deadline.
     let mut wire = Scripted::sends(&[b"a"]).owes();
     let outcome = hold_plain(Lingering(&Cell::new(0), None), &mut wire, (8, 8));

@@ -101,7 +101,7 @@ fn a_peer_that_does_not_read_a_pipe_meets_the_idle_limit() {
     while stdin.write_all(&[7; 4096]).is_ok() {}
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("nothing moved"));
+    assert!(text(&output.stderr).contains("the peer took nothing"));
 }
 
 #[test]
