@@ -4,8 +4,10 @@
 
 pub mod backlog;
 pub mod blocking;
+pub mod chance;
 mod drive;
 pub mod endpoint;
+pub mod faults;
 pub mod observer;
 pub mod pool;
 pub mod sim;

@@ -59,6 +59,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+mod link;
 mod net;
 mod wire;
 
@@ -68,8 +69,9 @@ use anywire_core::instant::Instant;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::wire::{EthernetAddress, IpCidr};
 
+pub use link::Link;
 pub use net::{Client, Net, Node, Station};
-pub use wire::{End, Link, Packet, Side, Tap, Wire};
+pub use wire::{Counters, End, Packet, Side, Tap, Wire};
 
 use crate::time::to_smoltcp;
 
