@@ -23,6 +23,8 @@ pub struct Transport {
     pub frontend: Frontend,
     /// Why it cannot be had here, if it cannot.
     pub missing: fn() -> Option<String>,
+    /// Whether it loses frames: it is then tried with many seeds.
+    pub lossy: bool,
     /// Starts a server, lets a peer do what it likes, and stops the server.
     pub with: fn(Setup, Peer<'_>) -> anyhow::Result<()>,
 }
@@ -43,7 +45,8 @@ pub enum Frontend {
 
 /// All of them, in the order of the matrix.
 pub fn all() -> Vec<Transport> {
-    vec![memory::TRANSPORT, std_poll::TRANSPORT, sim::TRANSPORT, tap::SERVER, tap::CLIENT]
+    let clean = [memory::TRANSPORT, std_poll::TRANSPORT, sim::TRANSPORT, tap::SERVER, tap::CLIENT];
+    [&clean[..], &sim::LOSSY].concat()
 }
 
 const fn never_missing() -> Option<String> {

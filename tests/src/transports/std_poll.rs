@@ -20,6 +20,7 @@ use crate::samples;
 pub(super) const TRANSPORT: Transport = Transport {
     name: "std-poll",
     frontend: Frontend::Std,
+    lossy: false,
     missing: never_missing,
     with: |setup, peer| {
         let server = Running::start(setup, "127.0.0.1:0".parse()?)?;

@@ -32,6 +32,7 @@ use crate::programs::program;
 pub(super) const SERVER: Transport = Transport {
     name: "tap-server",
     frontend: Frontend::Smoltcp,
+    lossy: false,
     missing,
     with: |setup, peer| {
         let device = Device::borrow()?;
@@ -46,6 +47,7 @@ pub(super) const SERVER: Transport = Transport {
 pub(super) const CLIENT: Transport = Transport {
     name: "tap-client",
     frontend: Frontend::Smoltcp,
+    lossy: false,
     missing,
     with: |setup, peer| {
         let device = Device::borrow()?;
