@@ -8,6 +8,7 @@ pub mod chance;
 mod drive;
 pub mod endpoint;
 pub mod faults;
+mod lone_fin;
 pub mod observer;
 pub mod pool;
 pub mod sim;

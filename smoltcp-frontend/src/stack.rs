@@ -11,6 +11,7 @@ use smoltcp::socket::AnySocket;
 
 use crate::backlog::{Backlog, Parked};
 use crate::endpoint::{Admission, Endpoint, Kit};
+use crate::lone_fin::LoneFin;
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
@@ -37,6 +38,7 @@ pub struct Stack<'a> {
     output: &'a mut [u8],
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
+    lone_fin: LoneFin,
     /// The last poll left something undone.
     more: bool,
     /// What the device said at the last poll.
@@ -79,6 +81,7 @@ impl<'a> Stack<'a> {
             output,
             hold,
             backlog: Backlog::new(backlog),
+            lone_fin: LoneFin::new(),
             more: false,
             ip_mtu: 0,
             traffic: Traffic::default(),
@@ -211,7 +214,10 @@ impl<'a> Stack<'a> {
                         }
                     }
                 }
-                self.feed(now, frame, meta, tx);
+                match self.lone_fin.disarm(medium, frame, &self.sockets) {
+                    Some(disarmed) => self.feed(now, disarmed.frame(), meta, tx),
+                    None => self.feed(now, frame, meta, tx),
+                }
             });
         }
         BURST
@@ -304,6 +310,11 @@ impl<'a> Stack<'a> {
         let at = to_smoltcp(now);
         loop {
             self.send_fragments(now, device);
+            // A socket of smoltcp 0.14's that finds no room for a fast retransmission believes it sent, and may wait for ever. In each
+            // round every socket sends one frame at most: one that is alone is never so unlucky.
+            if device.transmit(at).is_none() {
+                return;
+            }
             if self.interface.poll_egress(at, device, &mut self.sockets) == PollResult::None {
                 return self.send_fragments(now, device);
             }

@@ -45,7 +45,7 @@ pub enum Close {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nothing where frames get lost: a segment that is lost time and again is sent once a minute in the end.
-const LOSSY_PATIENCE: Duration = Duration::from_secs(3600);
+const LOSSY_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// A network, and how to cut.
 pub struct World<'n> {
@@ -75,7 +75,8 @@ impl<'n> World<'n> {
         self.network.lossy()
     }
 
-    fn patience(&self) -> Duration {
+    /// No longer is anything waited for, in the network's own time.
+    pub fn patience(&self) -> Duration {
         if self.lossy() { LOSSY_PATIENCE } else { PATIENCE }
     }
 

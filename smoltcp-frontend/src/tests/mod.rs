@@ -5,6 +5,7 @@ extern crate std;
 mod backpressure;
 mod conversations;
 mod faults;
+mod lossy;
 mod pools;
 mod resets;
 mod silences;

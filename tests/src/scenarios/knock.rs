@@ -1,7 +1,5 @@
 //! knock: the end comes at once, and what the visitor sends is discarded.
 
-use std::time::Duration;
-
 use anywire_core::event::End;
 
 use super::{Scenario, scenario};
@@ -54,7 +52,8 @@ fn say(world: &mut World<'_>, stream: Handle, len: usize) {
         let piece = [7; 8192];
         let piece = &piece[..piece.len().min(len - said)];
         said += world.network().send(stream, piece).expect("the stream was reset");
-        let room = world.network().wait(stream, Awaited::Write, Duration::from_secs(60));
+        let patience = world.patience();
+        let room = world.network().wait(stream, Awaited::Write, patience);
         assert!(room, "the server takes no more after {said} bytes");
     }
 }

@@ -61,9 +61,9 @@ fn link(loss: u8) -> Link {
     link
 }
 
-/// A segment that gets lost ten times in a row comes after some minutes. What the limits do is tried on a clean wire; here whoever is to
-/// be in time must be able to.
-const LOSSY_LIMIT: Duration = Duration::from_secs(900);
+/// A segment that gets lost ten times in a row comes after some minutes, and whoever waits for many of those is silent for hours. What
+/// the limits do is tried on a clean wire; here whoever is to be in time must be able to.
+const LOSSY_LIMIT: Duration = Duration::from_secs(12 * 3600);
 
 fn settings(limits: Limits, lossy: bool) -> Settings {
     if !lossy {
@@ -77,6 +77,9 @@ fn settings(limits: Limits, lossy: bool) -> Settings {
     };
     Settings { limits, handshake: LOSSY_LIMIT, close: LOSSY_LIMIT, ..Settings::default() }
 }
+
+/// Frames that may be on their way in one direction: a window of each connection of many.
+const PACKETS: usize = 1024;
 
 /// Sockets of the server's pool.
 const SOCKETS: usize = 64;
@@ -115,7 +118,7 @@ fn run<S: StreamService>(
     service: S,
     peer: Peer<'_>,
 ) -> anyhow::Result<()> {
-    let (mut to_b, mut to_a) = (vec![Packet::EMPTY; 256], vec![Packet::EMPTY; 256]);
+    let (mut to_b, mut to_a) = (vec![Packet::EMPTY; PACKETS], vec![Packet::EMPTY; PACKETS]);
     let mut wire = Wire::new(&mut to_b, &mut to_a);
     wire.set_seed(setup.seed);
     wire.set_links(loss.map(link).unwrap_or_default());
@@ -195,6 +198,13 @@ struct Sim<'w, 'n, 'a, 'e> {
     streams: Vec<Stream>,
 }
 
+/// Looks at every stream: of one that nobody looks at for as long as TIME-WAIT, nobody knows how it ended.
+fn look(streams: &mut [Stream], stack: &mut Stack<'_>) {
+    for stream in streams {
+        let _ = stream.readable(stack);
+    }
+}
+
 impl Network for Sim<'_, '_, '_, '_> {
     fn open(&mut self) -> Handle {
         let mut stream = self.free.pop().expect("a peer opens fewer streams");
@@ -244,9 +254,11 @@ impl Network for Sim<'_, '_, '_, '_> {
     }
 
     fn wait(&mut self, stream: Handle, awaited: Awaited, limit: Duration) -> bool {
-        let stream = &mut self.streams[stream];
-        self.net.run_until(limit, |net| {
+        let Self { net, streams, .. } = self;
+        net.run_until(limit, |net| {
             let stack = &mut net.b.stack;
+            look(streams, stack);
+            let stream = &mut streams[stream];
             (awaited != Awaited::Write && stream.readable(stack).is_ready())
                 || (awaited != Awaited::Read && stream.writable(stack).is_ready())
         })
@@ -254,7 +266,9 @@ impl Network for Sim<'_, '_, '_, '_> {
 
     fn ended(&mut self, limit: Duration) -> Option<End> {
         let mut end = None;
-        self.net.run_until(limit, |net| {
+        let Self { net, streams, .. } = self;
+        net.run_until(limit, |net| {
+            look(streams, &mut net.b.stack);
             end = net.a.observer.ends.pop_front();
             end.is_some()
         });
