@@ -29,7 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// A handshake must be done after so long.
     pub handshake: Duration,
-    /// After the conversation, the peer's last acknowledgement is awaited so long, and so long we try to send a reset.
+    /// After the conversation, the peer's last acknowledgement is awaited so long. Less than two minutes is too short where frames
+    /// get lost: a FIN is then sent again after up to one.
     pub close: Duration,
     /// A silent peer is asked after so long whether it is still there, and given up when it has said nothing four times as
     /// long. `None`: only the limits end a silence.
@@ -41,7 +42,7 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             handshake: Duration::from_secs(10),
-            close: Duration::from_secs(30),
+            close: Duration::from_secs(120),
             keep_alive: None,
         }
     }

@@ -8,6 +8,7 @@
 //! ```
 
 use core::fmt;
+use core::time::Duration;
 
 use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
@@ -69,6 +70,9 @@ struct Seen {
     received: usize,
     sending: usize,
 }
+
+/// A peer that a reset cannot be sent to within this time is not there: its neighbour is asked for once a second.
+const REACHABLE: Duration = Duration::from_secs(3);
 
 /// What the slots of one pool have in common.
 #[derive(Clone, Copy)]
@@ -295,7 +299,7 @@ fn turn<V: StreamService, T: Store>(
             }
         },
         Stage::Resetting { since } => {
-            let deadline = *since + common.settings.close;
+            let deadline = *since + REACHABLE;
             // A peer that cannot be reached, not even for a reset, does not hold the socket for ever.
             if socket.remote_endpoint().is_some() && deadline > now {
                 return (None, Some(deadline));

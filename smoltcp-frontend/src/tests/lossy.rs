@@ -57,22 +57,20 @@ fn read_for(sim: &mut Sim, at: usize, limit: Duration) -> Option<Result<Vec<u8>,
     end
 }
 
-/// smoltcp forgets a FIN that it hears three duplicate ACKs of. Without loss nothing here takes longer than one retransmission or
-/// a few.
+/// smoltcp forgets a FIN that it hears three duplicate ACKs of.
 #[test]
-fn no_fin_is_forgotten_when_frames_come_out_of_order() {
-    let link = Link { corrupt: Chance::NEVER, ..bad(0) };
-    for seed in 0..60 {
-        let mut sim = on(link, seed);
+fn no_fin_is_forgotten() {
+    for seed in 0..100 {
+        let mut sim = on(bad(5), seed);
         let at = sim.connect(FILE);
         sim.send(at, b"f\n");
-        let read = read_for(&mut sim, at, SECOND * 60);
+        let read = read_for(&mut sim, at, SECOND * 290);
         assert!(read == Some(Ok(pattern(40_000))), "seed {seed}");
         // And the other way: the client's end is what its answer waits for.
         let at = sim.connect(ECHO);
         sim.send(at, &pattern(9_000));
         sim.shutdown(at);
-        let read = read_for(&mut sim, at, SECOND * 60);
+        let read = read_for(&mut sim, at, SECOND * 290);
         assert!(read == Some(Ok(pattern(9_000))), "seed {seed}");
     }
 }
@@ -96,10 +94,7 @@ fn through_20_percent_loss_a_file_arrives_whole_or_is_known_not_to() {
                 assert!(got == pattern(40_000), "seed {seed}: {} bytes and an end", got.len());
                 whole += 1;
             }
-            failure => {
-                std::eprintln!("seed {seed}: {failure:?} {:?} {:?}", sim.log.ends(), sim.net.now());
-                failed += 1;
-            }
+            Some(Err(_)) | None => failed += 1,
         }
         sim.shutdown(at);
         sim.net.run(SECOND * 3600);
