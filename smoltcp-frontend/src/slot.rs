@@ -133,8 +133,18 @@ impl<S, F> Slot<S, F> {
         }
     }
 
-    /// Listens again at once, whatever the socket remembers.
+    /// Since when its peer has been silent in the handshake.
+    pub(crate) fn half_open(&self, socket: &Socket<'_>) -> Option<Instant> {
+        match self.stage {
+            // What has just come may have ended it.
+            Stage::Opening { since } if socket.state() == State::SynReceived => Some(since),
+            _ => None,
+        }
+    }
+
+    /// Listens again at once, whatever the socket remembers, and sends no reset.
     pub(crate) fn recycle(&mut self, socket: &mut Socket<'_>, listen: IpListenEndpoint) {
+        socket.abort();
         let listens = socket.listen(listen).is_ok();
         self.stage = if listens { Stage::Listening } else { Stage::Free };
         self.wake();

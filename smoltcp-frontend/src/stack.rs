@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::DerefMut;
+use core::time::Duration;
 
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::store::Store;
@@ -66,6 +67,10 @@ pub struct Traffic {
 
 /// Frames taken from the device before sessions and senders have their turn.
 const BURST: usize = 64;
+
+/// Who does not answer our SYN for so long, longer than any round trip, makes way when sockets and backlog are full: those that never
+/// answer leave no room for those who would.
+const OVERDUE: Duration = Duration::from_secs(1);
 
 /// How often a poll goes around before it returns, though there is more: whoever polls may have other things to do.
 const ROUNDS: usize = 32;
@@ -203,7 +208,7 @@ impl<'a> Stack<'a> {
             let meta = rx.meta();
             rx.consume(|frame| {
                 if let Some(syn) = Syn::parse(medium, frame) {
-                    match self.admit(&syn, endpoints) {
+                    match self.admit(now, &syn, endpoints) {
                         Admission::NotMine | Admission::Pass => {}
                         Admission::Known => return self.traffic.syns_ignored += 1,
                         Admission::Full => {
@@ -224,7 +229,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Asks the endpoints to make way.
-    fn admit<'e, P, T>(&mut self, syn: &Syn, endpoints: &mut [P]) -> Admission
+    fn admit<'e, P, T>(&mut self, now: Instant, syn: &Syn, endpoints: &mut [P]) -> Admission
     where
         P: DerefMut<Target = dyn Endpoint<T> + 'e>,
         T: Store + 'e,
@@ -233,8 +238,11 @@ impl<'a> Stack<'a> {
         if !self.interface.has_ip_addr(syn.local.addr) {
             return Admission::Known;
         }
+        let pressed = self.backlog.is_full() && now >= Instant::ZERO + OVERDUE;
+        let overdue =
+            pressed.then(|| Instant::ZERO + now.saturating_since(Instant::ZERO + OVERDUE));
         for endpoint in endpoints {
-            match endpoint.admit(&mut self.sockets, syn) {
+            match endpoint.admit(&mut self.sockets, syn, overdue) {
                 Admission::NotMine => {}
                 admission => return admission,
             }
@@ -256,7 +264,7 @@ impl<'a> Stack<'a> {
             if let Some(to) = copy.get_mut(..len) {
                 to.copy_from_slice(frame);
             }
-            match self.admit(&syn, endpoints) {
+            match self.admit(now, &syn, endpoints) {
                 Admission::Full => at += 1,
                 Admission::Known => self.backlog.remove(at),
                 Admission::Pass | Admission::NotMine => {

@@ -4,7 +4,9 @@ extern crate std;
 
 mod backpressure;
 mod conversations;
+mod day;
 mod faults;
+mod floods;
 mod lossy;
 mod pools;
 mod resets;
