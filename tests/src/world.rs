@@ -47,6 +47,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Nothing where frames get lost: a segment that is lost time and again is sent once a minute in the end.
 const LOSSY_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
+/// A server that takes nothing for so long takes no more,
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// or for so long, where what it takes gets lost on the way.
+const LOSSY_PAUSE: Duration = Duration::from_secs(120);
+
 /// A network, and how to cut.
 pub struct World<'n> {
     network: &'n mut dyn Network,
@@ -78,6 +84,10 @@ impl<'n> World<'n> {
     /// No longer is anything waited for, in the network's own time.
     pub fn patience(&self) -> Duration {
         if self.lossy() { LOSSY_PATIENCE } else { PATIENCE }
+    }
+
+    fn pause_len(&self) -> Duration {
+        if self.lossy() { LOSSY_PAUSE } else { PAUSE }
     }
 
     /// Replies, as they can be compared. Where frames get lost, a retransmission is a silence, and where messages end is left to chance:
@@ -224,12 +234,21 @@ impl<'n> World<'n> {
     pub fn push(&mut self, stream: Handle, piece: &[u8], sent: &mut usize) -> bool {
         loop {
             match self.network.send(stream, piece) {
-                Ok(0) if self.network.wait(stream, Awaited::Write, Duration::from_millis(300)) => {}
+                Ok(0) if self.network.wait(stream, Awaited::Write, self.pause_len()) => {}
                 Ok(0) => return true,
                 Ok(n) => *sent += n,
                 Err(Reset) => return false,
             }
             assert!(*sent < 256 << 20, "{sent} bytes are kept for a peer that does not read");
+        }
+    }
+
+    /// The same, again and again: on a busy machine a pause is not the end of what fits. Only a reset is.
+    pub fn push_until_reset(&mut self, stream: Handle, piece: &[u8], sent: &mut usize) {
+        let mut left = self.patience();
+        while self.push(stream, piece, sent) {
+            left = left.saturating_sub(self.pause_len());
+            assert!(!left.is_zero(), "the server neither takes more nor resets the connection");
         }
     }
 
@@ -247,7 +266,7 @@ impl<'n> World<'n> {
                 lines += 1;
             }
             match self.network.send(stream, &left) {
-                Ok(0) if self.network.wait(stream, Awaited::Write, Duration::from_millis(300)) => {}
+                Ok(0) if self.network.wait(stream, Awaited::Write, self.pause_len()) => {}
                 Ok(0) => {
                     pauses += 1;
                     // What is read makes room for what is sent, and nobody falls silent meanwhile.
@@ -279,8 +298,7 @@ impl<'n> World<'n> {
     /// aborted.
     pub fn never_read(&mut self, stream: Handle, piece: &[u8]) {
         let mut sent = 0;
-        // On a busy machine a pause is not the end of what fits.
-        while self.push(stream, piece, &mut sent) {}
+        self.push_until_reset(stream, piece, &mut sent);
         assert_eq!(self.ended(), End::Aborted(Reason::Idle));
     }
 
