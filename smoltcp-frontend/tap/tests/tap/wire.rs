@@ -85,42 +85,30 @@ fn talk(server: &Server) {
 
 /// All of them, and the end by `kill -9`: what is in the file is whole.
 fn a_capture_shows_nothing_that_should_not_be() {
-    // On a busy machine Linux sends a segment again that we are slow to acknowledge: that is our neighbours' doing.
-    const TRIES: usize = 3;
-    for tries in 1..=TRIES {
-        let folder = tempfile::tempdir().unwrap();
-        let capture = folder.path().join("capture.pcap");
-        let mut server = Server::start(&["--no-sync", "--pcap", capture.to_str().unwrap()], 13);
-        talk(&server);
-        server.signal(Signal::KILL);
-        server.end();
-        assert!(records(&capture).len() > 200);
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("capture.pcap");
+    let mut server = Server::start(&["--no-sync", "--pcap", capture.to_str().unwrap()], 13);
+    talk(&server);
+    server.signal(Signal::KILL);
+    server.end();
+    assert!(records(&capture).len() > 200);
 
-        let Some(broken) = tshark(
-            &capture,
-            "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0",
-            &[],
-        ) else {
-            return;
-        };
-        assert_eq!(broken, [""; 0]);
-        assert_eq!(tshark(&capture, "tcp.flags.reset == 1", &[]).unwrap(), [""; 0]);
-        // Both ends of each of the 11 conversations.
-        let mut fins = tshark(&capture, "tcp.flags.fin == 1", &["tcp.stream", "ip.src"]).unwrap();
-        fins.sort();
-        fins.dedup();
-        assert_eq!(fins.len(), 22, "{fins:?}");
-        // A fragment has its UDP header in the last one, as tshark shows it.
-        let both = tshark(&capture, "udp.port == 9900", &["ip.src"]).unwrap();
-        assert_eq!(both, ["192.168.69.100", "192.168.69.1"]);
-        let again = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission \
-             || tcp.analysis.duplicate_ack || tcp.analysis.out_of_order";
-        let again = tshark(&capture, again, &[]).unwrap();
-        if again.is_empty() {
-            return;
-        }
-        assert!(tries < TRIES, "{again:#?}");
-    }
+    let broken = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0";
+    let Some(broken) = tshark(&capture, broken, &[]) else { return };
+    assert_eq!(broken, [""; 0]);
+    assert_eq!(tshark(&capture, "tcp.flags.reset == 1", &[]).unwrap(), [""; 0]);
+    // Both ends of each of the 11 conversations.
+    let mut fins = tshark(&capture, "tcp.flags.fin == 1", &["tcp.stream", "ip.src"]).unwrap();
+    fins.sort();
+    fins.dedup();
+    assert_eq!(fins.len(), 22, "{fins:?}");
+    // A fragmented datagram is one for tshark.
+    let both = tshark(&capture, "udp.port == 9900", &["ip.src"]).unwrap();
+    assert_eq!(both, ["192.168.69.100", "192.168.69.1"]);
+    // Linux sends again what we are slow to acknowledge, on a machine that is busy with something else; we have no such excuse.
+    let again = "ip.src == 192.168.69.1 && (tcp.analysis.retransmission \
+         || tcp.analysis.fast_retransmission || tcp.analysis.out_of_order)";
+    assert_eq!(tshark(&capture, again, &[]).unwrap(), [""; 0]);
 }
 
 /// A client's, and the end in the middle of a conversation.
