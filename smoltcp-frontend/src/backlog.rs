@@ -45,6 +45,10 @@ impl<'a> Backlog<'a> {
         self.len
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == self.parked.len()
+    }
+
     /// Keeps a frame, in place of an earlier one that asked the same; says `false` if there is no room.
     pub(crate) fn park(&mut self, frame: &[u8], syn: Syn, now: Instant) -> bool {
         let same = |parked: &Parked| parked.waits.is_some_and(|(other, _)| other == syn);

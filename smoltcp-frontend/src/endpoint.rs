@@ -16,9 +16,14 @@ pub trait Endpoint<T: Store> {
     /// The port it is served on.
     fn port(&self) -> u16;
 
-    /// Makes way for a connection, if this is its port.
-    fn admit(&mut self, sockets: &mut SocketSet<'_>, syn: &Syn) -> Admission {
-        let _ = (sockets, syn);
+    /// Makes way for a connection, if this is its port. Handshakes that began before `overdue`, if that is given, make way too.
+    fn admit(
+        &mut self,
+        sockets: &mut SocketSet<'_>,
+        syn: &Syn,
+        overdue: Option<Instant>,
+    ) -> Admission {
+        let _ = (sockets, syn, overdue);
         Admission::NotMine
     }
 

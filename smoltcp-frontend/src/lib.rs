@@ -4,8 +4,11 @@
 
 pub mod backlog;
 pub mod blocking;
+pub mod chance;
 mod drive;
 pub mod endpoint;
+pub mod faults;
+mod lone_fin;
 pub mod observer;
 pub mod pool;
 pub mod sim;

@@ -29,7 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// A handshake must be done after so long.
     pub handshake: Duration,
-    /// After the conversation, the peer's last acknowledgement is awaited so long, and so long we try to send a reset.
+    /// After the conversation, the peer's last acknowledgement is awaited so long. Less than two minutes is too short where frames
+    /// get lost: a FIN is then sent again after up to one.
     pub close: Duration,
     /// A silent peer is asked after so long whether it is still there, and given up when it has said nothing four times as
     /// long. `None`: only the limits end a silence.
@@ -41,7 +42,7 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             handshake: Duration::from_secs(10),
-            close: Duration::from_secs(30),
+            close: Duration::from_secs(120),
             keep_alive: None,
         }
     }
@@ -138,19 +139,31 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
         self.listen.port
     }
 
-    fn admit(&mut self, sockets: &mut SocketSet<'_>, syn: &Syn) -> Admission {
+    fn admit(
+        &mut self,
+        sockets: &mut SocketSet<'_>,
+        syn: &Syn,
+        overdue: Option<Instant>,
+    ) -> Admission {
         let here = self.listen.addr.is_none_or(|addr| addr == syn.local.addr);
         if !here || syn.local.port != self.listen.port || self.retiring {
             return Admission::NotMine;
         }
         let mut listening = false;
-        let mut oldest = None;
+        let (mut oldest, mut oldest_half_open) = (None, None);
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let Some(handle) = slot.handle() else { continue };
             let socket = sockets.get_mut::<Socket<'_>>(handle);
             listening |= socket.state() == State::Listen;
             let known = socket.local_endpoint() == Some(syn.local)
                 && socket.remote_endpoint() == Some(syn.peer);
+            if let Some(since) = slot.half_open(socket)
+                && !known
+                && Some(since) <= overdue
+                && oldest_half_open.is_none_or(|(_, oldest)| since < oldest)
+            {
+                oldest_half_open = Some((at, since));
+            }
             match slot.recyclable() {
                 // The peer begins anew from the same port: it has got our last ACK.
                 Some(_) if known => {
@@ -169,7 +182,8 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
         if listening {
             return Admission::Pass;
         }
-        let oldest = oldest.and_then(|(at, _)| self.slots.get_mut(at));
+        self.dropped += u64::from(oldest.is_none() && oldest_half_open.is_some());
+        let oldest = oldest.or(oldest_half_open).and_then(|(at, _)| self.slots.get_mut(at));
         match oldest.and_then(|slot| Some((slot.handle()?, slot))) {
             Some((handle, slot)) => {
                 slot.recycle(sockets.get_mut(handle), self.listen);

@@ -8,6 +8,7 @@
 //! ```
 
 use core::fmt;
+use core::time::Duration;
 
 use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
@@ -71,6 +72,9 @@ struct Seen {
     sending: usize,
 }
 
+/// A peer that a reset cannot be sent to within this time is not there: its neighbour is asked for once a second.
+const REACHABLE: Duration = Duration::from_secs(3);
+
 /// What the slots of one pool have in common.
 #[derive(Clone, Copy)]
 pub(crate) struct Common<'c, S> {
@@ -130,8 +134,18 @@ impl<S, F> Slot<S, F> {
         }
     }
 
-    /// Listens again at once, whatever the socket remembers.
+    /// Since when its peer has been silent in the handshake.
+    pub(crate) fn half_open(&self, socket: &Socket<'_>) -> Option<Instant> {
+        match self.stage {
+            // What has just come may have ended it.
+            Stage::Opening { since } if socket.state() == State::SynReceived => Some(since),
+            _ => None,
+        }
+    }
+
+    /// Listens again at once, whatever the socket remembers, and sends no reset.
     pub(crate) fn recycle(&mut self, socket: &mut Socket<'_>, listen: IpListenEndpoint) {
+        socket.abort();
         let listens = socket.listen(listen).is_ok();
         self.stage = if listens { Stage::Listening } else { Stage::Free };
         self.wake();
@@ -296,7 +310,7 @@ fn turn<V: StreamService, T: Store>(
             }
         },
         Stage::Resetting { since } => {
-            let deadline = *since + common.settings.close;
+            let deadline = *since + REACHABLE;
             // A peer that cannot be reached, not even for a reset, does not hold the socket for ever.
             if socket.remote_endpoint().is_some() && deadline > now {
                 return (None, Some(deadline));

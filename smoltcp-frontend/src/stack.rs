@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::DerefMut;
+use core::time::Duration;
 
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::store::Store;
@@ -11,6 +12,7 @@ use smoltcp::socket::AnySocket;
 
 use crate::backlog::{Backlog, Parked};
 use crate::endpoint::{Admission, Endpoint, Kit};
+use crate::lone_fin::LoneFin;
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
@@ -37,6 +39,7 @@ pub struct Stack<'a> {
     output: &'a mut [u8],
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
+    lone_fin: LoneFin,
     /// The last poll left something undone.
     more: bool,
     /// What the device said at the last poll.
@@ -65,6 +68,10 @@ pub struct Traffic {
 /// Frames taken from the device before sessions and senders have their turn.
 const BURST: usize = 64;
 
+/// Who does not answer our SYN for so long, longer than any round trip, makes way when sockets and backlog are full: those that never
+/// answer leave no room for those who would.
+const OVERDUE: Duration = Duration::from_secs(1);
+
 /// How often a poll goes around before it returns, though there is more: whoever polls may have other things to do.
 const ROUNDS: usize = 32;
 
@@ -79,6 +86,7 @@ impl<'a> Stack<'a> {
             output,
             hold,
             backlog: Backlog::new(backlog),
+            lone_fin: LoneFin::new(),
             more: false,
             ip_mtu: 0,
             traffic: Traffic::default(),
@@ -200,7 +208,7 @@ impl<'a> Stack<'a> {
             let meta = rx.meta();
             rx.consume(|frame| {
                 if let Some(syn) = Syn::parse(medium, frame) {
-                    match self.admit(&syn, endpoints) {
+                    match self.admit(now, &syn, endpoints) {
                         Admission::NotMine | Admission::Pass => {}
                         Admission::Known => return self.traffic.syns_ignored += 1,
                         Admission::Full => {
@@ -211,14 +219,17 @@ impl<'a> Stack<'a> {
                         }
                     }
                 }
-                self.feed(now, frame, meta, tx);
+                match self.lone_fin.disarm(medium, frame, &self.sockets) {
+                    Some(disarmed) => self.feed(now, disarmed.frame(), meta, tx),
+                    None => self.feed(now, frame, meta, tx),
+                }
             });
         }
         BURST
     }
 
     /// Asks the endpoints to make way.
-    fn admit<'e, P, T>(&mut self, syn: &Syn, endpoints: &mut [P]) -> Admission
+    fn admit<'e, P, T>(&mut self, now: Instant, syn: &Syn, endpoints: &mut [P]) -> Admission
     where
         P: DerefMut<Target = dyn Endpoint<T> + 'e>,
         T: Store + 'e,
@@ -227,8 +238,11 @@ impl<'a> Stack<'a> {
         if !self.interface.has_ip_addr(syn.local.addr) {
             return Admission::Known;
         }
+        let pressed = self.backlog.is_full() && now >= Instant::ZERO + OVERDUE;
+        let overdue =
+            pressed.then(|| Instant::ZERO + now.saturating_since(Instant::ZERO + OVERDUE));
         for endpoint in endpoints {
-            match endpoint.admit(&mut self.sockets, syn) {
+            match endpoint.admit(&mut self.sockets, syn, overdue) {
                 Admission::NotMine => {}
                 admission => return admission,
             }
@@ -250,7 +264,7 @@ impl<'a> Stack<'a> {
             if let Some(to) = copy.get_mut(..len) {
                 to.copy_from_slice(frame);
             }
-            match self.admit(&syn, endpoints) {
+            match self.admit(now, &syn, endpoints) {
                 Admission::Full => at += 1,
                 Admission::Known => self.backlog.remove(at),
                 Admission::Pass | Admission::NotMine => {
@@ -304,6 +318,11 @@ impl<'a> Stack<'a> {
         let at = to_smoltcp(now);
         loop {
             self.send_fragments(now, device);
+            // A socket of smoltcp 0.14's that finds no room for a fast retransmission believes it sent, and may wait for ever. In each
+            // round every socket sends one frame at most: one that is alone is never so unlucky.
+            if device.transmit(at).is_none() {
+                return;
+            }
             if self.interface.poll_egress(at, device, &mut self.sockets) == PollResult::None {
                 return self.send_fragments(now, device);
             }

@@ -13,6 +13,9 @@ use crate::pool::prepare;
 use crate::stack::Stack;
 
 /// A socket of a stack for connections that we make, one after the other.
+///
+/// Who has connected looks at it now and then. When both sides have ended, smoltcp keeps what was received for 10 s more (TIME-WAIT), and
+/// whether that was an end: a stream that is read later is told to be reset.
 #[derive(Debug)]
 pub struct Stream {
     handle: SocketHandle,

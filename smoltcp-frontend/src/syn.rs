@@ -1,5 +1,7 @@
 //! Telling the frames that ask for a connection from all others, before the stack sees them.
 
+use core::ops::Range;
+
 use smoltcp::phy::Medium;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6Packet,
@@ -19,19 +21,38 @@ impl Syn {
     /// Reads a frame that asks for a connection: TCP with SYN and neither ACK nor RST. `None` is every other frame,
     /// whole or broken: the stack knows what to do with those.
     pub fn parse(medium: Medium, frame: &[u8]) -> Option<Self> {
+        let Segment { local, peer, at } = Segment::find(medium, frame)?;
+        let segment = TcpPacket::new_checked(frame.get(at)?).ok()?;
+        (segment.syn() && !segment.ack() && !segment.rst()).then(|| Self {
+            local: IpEndpoint::new(local, segment.dst_port()),
+            peer: IpEndpoint::new(peer, segment.src_port()),
+        })
+    }
+}
+
+/// Where in a frame a TCP segment is, and from whom to whom it goes.
+pub(crate) struct Segment {
+    pub(crate) local: IpAddress,
+    pub(crate) peer: IpAddress,
+    pub(crate) at: Range<usize>,
+}
+
+impl Segment {
+    /// Finds it, if there is one; whether that is whole, nobody has looked.
+    pub(crate) fn find(medium: Medium, frame: &[u8]) -> Option<Self> {
         match medium {
             Medium::Ethernet => {
-                let frame = EthernetFrame::new_checked(frame).ok()?;
-                match frame.ethertype() {
-                    EthernetProtocol::Ipv4 => Self::ipv4(frame.payload()),
-                    EthernetProtocol::Ipv6 => Self::ipv6(frame.payload()),
+                let header = EthernetFrame::<&[u8]>::header_len();
+                match EthernetFrame::new_checked(frame).ok()?.ethertype() {
+                    EthernetProtocol::Ipv4 => Self::ipv4(frame, header),
+                    EthernetProtocol::Ipv6 => Self::ipv6(frame, header),
                     _ => None,
                 }
             }
             // The version is the first half of the first byte: smoltcp's own way to ask panics when there is none.
             Medium::Ip => match frame.first()? >> 4 {
-                4 => Self::ipv4(frame),
-                6 => Self::ipv6(frame),
+                4 => Self::ipv4(frame, 0),
+                6 => Self::ipv6(frame, 0),
                 _ => None,
             },
             #[allow(unreachable_patterns, reason = "smoltcp has more media with more features")]
@@ -39,28 +60,22 @@ impl Syn {
         }
     }
 
-    fn ipv4(packet: &[u8]) -> Option<Self> {
-        let packet = Ipv4Packet::new_checked(packet).ok()?;
+    fn ipv4(frame: &[u8], start: usize) -> Option<Self> {
+        let packet = Ipv4Packet::new_checked(frame.get(start..)?).ok()?;
         if packet.next_header() != IpProtocol::Tcp || packet.frag_offset() != 0 {
             return None;
         }
-        Self::tcp(packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
+        let at = start + usize::from(packet.header_len())..start + usize::from(packet.total_len());
+        Some(Self { local: packet.dst_addr().into(), peer: packet.src_addr().into(), at })
     }
 
-    fn ipv6(packet: &[u8]) -> Option<Self> {
-        let packet = Ipv6Packet::new_checked(packet).ok()?;
+    fn ipv6(frame: &[u8], start: usize) -> Option<Self> {
+        let packet = Ipv6Packet::new_checked(frame.get(start..)?).ok()?;
         if packet.next_header() != IpProtocol::Tcp {
             return None;
         }
-        Self::tcp(packet.dst_addr().into(), packet.src_addr().into(), packet.payload())
-    }
-
-    fn tcp(local: IpAddress, peer: IpAddress, segment: &[u8]) -> Option<Self> {
-        let segment = TcpPacket::new_checked(segment).ok()?;
-        (segment.syn() && !segment.ack() && !segment.rst()).then(|| Self {
-            local: IpEndpoint::new(local, segment.dst_port()),
-            peer: IpEndpoint::new(peer, segment.src_port()),
-        })
+        let at = start + packet.header_len()..start + packet.total_len();
+        Some(Self { local: packet.dst_addr().into(), peer: packet.src_addr().into(), at })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod network;
 pub mod programs;
 pub mod samples;
 pub mod scenarios;
+pub mod seeds;
 pub mod skip;
 pub mod transports;
 pub mod uploads;

@@ -11,8 +11,10 @@ pub enum Outcome {
     Passed,
     /// It did not.
     Failed,
-    /// It was not run.
+    /// It could not be run here.
     Skipped,
+    /// It has no meaning on this transport.
+    DoesNotApply,
 }
 
 /// Rows of trials: a row is a service and a scenario, in the order in which they were added.
@@ -61,6 +63,7 @@ fn cell(trials: &[Outcome]) -> String {
     match (count(Outcome::Passed), count(Outcome::Skipped), trials.len()) {
         (_, _, 0) => "-".into(),
         (0, skipped, all) if skipped == all => "skipped".into(),
+        (0, 0, all) if count(Outcome::DoesNotApply) == all => "n/a".into(),
         (passed, _, all) if passed == all => format!("{passed}/{all}"),
         (passed, _, all) => format!("**{passed}/{all}**"),
     }
@@ -76,8 +79,10 @@ mod tests {
         matrix.note(0, "echo: 1 byte", "memory", Outcome::Passed);
         matrix.note(0, "echo: 1 byte", "memory", Outcome::Failed);
         matrix.note(1, "hello: lab", "tap", Outcome::Skipped);
+        matrix.note(2, "file: late", "tap", Outcome::DoesNotApply);
         let table = matrix.to_markdown(&["memory", "tap"]);
         assert_eq!(table.lines().nth(2), Some("| echo: 1 byte | **1/2** | - |"));
         assert_eq!(table.lines().nth(3), Some("| hello: lab | - | skipped |"));
+        assert_eq!(table.lines().nth(4), Some("| file: late | - | n/a |"));
     }
 }

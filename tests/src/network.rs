@@ -17,6 +17,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Whether its store keeps a log.
     pub log: bool,
+    /// What a lossy wire draws its losses from.
+    pub seed: u64,
 }
 
 /// A stream of the peer's, in the order of opening.
@@ -88,6 +90,12 @@ pub trait Network {
     /// time is real.
     fn date(&self) -> Option<Date> {
         None
+    }
+
+    /// Whether frames get lost here. A retransmission takes seconds, and a message that silence ends may end there; and a reset that gets
+    /// lost is not sent again.
+    fn lossy(&self) -> bool {
+        false
     }
 
     /// The largest segment on this wire, in bytes.

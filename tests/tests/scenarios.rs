@@ -1,4 +1,7 @@
 //! Every scenario, on every transport, with every cut. `cargo test --test scenarios -- memory::echo` runs some.
+//!
+//! The lossy wires are tried with some seeds, and each of those with one of the cuts. `ANYWIRE_SEEDS=200` tries so many, best with
+//! `--release`; what fails says how to try it alone.
 
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +10,8 @@ use std::process::{Command, ExitCode};
 use anywire_tests::matrix::{Matrix, Outcome};
 use anywire_tests::network::Setup;
 use anywire_tests::programs::program;
-use anywire_tests::scenarios::{self, Scenario};
+use anywire_tests::scenarios::{self, Lossy, Scenario};
+use anywire_tests::seeds;
 use anywire_tests::transports::{self, Frontend, TAP_PROBLEM, Transport};
 use anywire_tests::world::{Cuts, World};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -30,7 +34,11 @@ fn main() -> ExitCode {
             eprintln!("SKIPPED: everything on {}, because {why}", transport.name);
         }
         for (at, scenario) in scenarios::all().into_iter().enumerate() {
-            if !(transport.can)(&setup(scenario)) {
+            if !(transport.can)(&setup(scenario, 0)) {
+                continue;
+            }
+            if transport.lossy {
+                lossy_trials(at, scenario, transport, &mut trials);
                 continue;
             }
             for cuts in Cuts::ALL {
@@ -42,6 +50,9 @@ fn main() -> ExitCode {
     if !arguments.list {
         let names: Vec<_> = transports.iter().map(|transport| transport.name).collect();
         println!("{}", MATRIX.to_markdown(&names));
+        if transports.iter().any(|transport| transport.lossy) {
+            tell_where_losses_count();
+        }
     }
     conclusion.exit_code()
 }
@@ -81,6 +92,54 @@ fn chosen(transport: &Transport) -> bool {
     }
 }
 
+/// A trial with each seed; or none, where the scenario has no meaning.
+fn lossy_trials(at: usize, scenario: Scenario, transport: Transport, trials: &mut Vec<Trial>) {
+    if let Lossy::No(_) = scenario.lossy {
+        MATRIX.note(at, &row(scenario), transport.name, Outcome::DoesNotApply);
+        return;
+    }
+    for seed in seeds::chosen() {
+        let cuts = match (scenario.lossy, seed % 3) {
+            (Lossy::Whole(_), _) | (_, 0) => Cuts::Whole,
+            (_, 1) => Cuts::Bytes,
+            _ => Cuts::Random(seed),
+        };
+        let name = format!("{}::seed-{seed}", name(scenario, transport, cuts));
+        let again = format!(
+            "to try it alone: {}={seed}..{} cargo test -p anywire-tests --test scenarios -- --exact {name}",
+            seeds::VARIABLE,
+            seed + 1
+        );
+        trials.push(Trial::test(name, move || {
+            let result = noted(at, scenario, transport, cuts, seed);
+            result.map_err(|failed| {
+                Failed::from(format!("{}\n{again}", failed.message().unwrap_or_default()))
+            })
+        }));
+    }
+}
+
+/// Which scenarios are tried otherwise where frames get lost, or not at all, and why.
+fn tell_where_losses_count() {
+    println!("Where frames get lost:");
+    for scenario in scenarios::all() {
+        match scenario.lossy {
+            Lossy::Holds => {}
+            Lossy::Whole(why) => println!("- {}: only whole, as {why}", row(scenario)),
+            Lossy::No(why) => println!("- {}: not tried, as {why}", row(scenario)),
+        }
+    }
+}
+
+fn row(scenario: Scenario) -> String {
+    format!("{}: {}", scenario.service, scenario.name)
+}
+
+fn name(scenario: Scenario, transport: Transport, cuts: Cuts) -> String {
+    let Scenario { service, name, .. } = scenario;
+    format!("{}::{service}::{}::{}", transport.name, name.replace(' ', "-"), cuts.name())
+}
+
 fn trial(
     at: usize,
     scenario: Scenario,
@@ -88,14 +147,7 @@ fn trial(
     cuts: Cuts,
     missing: Option<String>,
 ) -> Trial {
-    let row = format!("{}: {}", scenario.service, scenario.name);
-    let name = format!(
-        "{}::{}::{}::{}",
-        transport.name,
-        scenario.service,
-        scenario.name.replace(' ', "-"),
-        cuts.name()
-    );
+    let (row, name) = (row(scenario), name(scenario, transport, cuts));
     if missing.is_some() && std::env::var("ANYWIRE_REQUIRE").is_ok_and(|what| what.contains("tap"))
     {
         return Trial::test(name, move || {
@@ -107,23 +159,31 @@ fn trial(
     if skipped {
         MATRIX.note(at, &row, transport.name, Outcome::Skipped);
     }
-    Trial::test(name, move || {
-        let ran = catch_unwind(AssertUnwindSafe(|| run(scenario, transport, cuts)));
-        let result = ran.unwrap_or_else(|panic| Err(Failed::from(message(&*panic))));
-        let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
-        MATRIX.note(at, &row, transport.name, outcome);
-        result
-    })
-    .with_ignored_flag(skipped)
+    Trial::test(name, move || noted(at, scenario, transport, cuts, 0)).with_ignored_flag(skipped)
 }
 
-fn setup(scenario: Scenario) -> Setup {
+fn setup(scenario: Scenario, seed: u64) -> Setup {
     let Scenario { service, settings, limits, log, .. } = scenario;
-    Setup { service, settings, limits, log }
+    Setup { service, settings, limits, log, seed }
 }
 
-fn run(scenario: Scenario, transport: Transport, cuts: Cuts) -> Result<(), Failed> {
-    (transport.with)(setup(scenario), &mut |network| {
+/// Runs a trial, and notes what came of it.
+fn noted(
+    at: usize,
+    scenario: Scenario,
+    transport: Transport,
+    cuts: Cuts,
+    seed: u64,
+) -> Result<(), Failed> {
+    let ran = catch_unwind(AssertUnwindSafe(|| run(scenario, transport, cuts, seed)));
+    let result = ran.unwrap_or_else(|panic| Err(Failed::from(message(&*panic))));
+    let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
+    MATRIX.note(at, &row(scenario), transport.name, outcome);
+    result
+}
+
+fn run(scenario: Scenario, transport: Transport, cuts: Cuts, seed: u64) -> Result<(), Failed> {
+    (transport.with)(setup(scenario, seed), &mut |network| {
         (scenario.run)(&mut World::new(network, cuts))
     })?;
     Ok(())

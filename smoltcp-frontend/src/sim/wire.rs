@@ -1,11 +1,12 @@
 //! The wire: frames on their way, each with the time when it is due.
 
-use core::time::Duration;
-
 use anywire_core::instant::{Instant, earliest};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 
-use crate::time::{from_smoltcp, to_smoltcp};
+use super::link::Link;
+use crate::chance::Random;
+use crate::faults::flip_bit;
+use crate::time::from_smoltcp;
 
 /// One end of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,27 +43,31 @@ impl Packet {
     pub const EMPTY: Self = Self { bytes: [0; Self::LEN], len: 0, due: None };
 }
 
-/// What one direction of the wire does to frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Link {
-    /// How long a frame is on its way.
-    pub delay: Duration,
-    /// The longest frame, with its Ethernet header: at most [`Packet::LEN`]. To be set before the interfaces are made.
-    pub mtu: usize,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self { delay: Duration::ZERO, mtu: Packet::LEN }
-    }
-}
-
 /// Is shown every frame when it is sent: when, by which end, and its bytes.
 pub type Tap<'w> = &'w mut dyn FnMut(Instant, Side, &[u8]);
 
-/// A wire with two ends: lossless, and as long as the memory lent for frames on their way. A stack that finds it full
-/// waits, and what it must answer at once is lost.
+/// What has become of the frames of one direction, so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Sent, whatever came of them.
+    pub sent: u64,
+    /// Lost by chance.
+    pub lost: u64,
+    /// Lost because the memory lent to the wire was full.
+    pub full: u64,
+    /// Lost because they were longer than the link's MTU.
+    pub too_long: u64,
+    /// Arrived, or will, with a bit that is wrong.
+    pub corrupted: u64,
+    /// Held up, so that others may overtake them.
+    pub reordered: u64,
+    /// Came twice.
+    pub duplicated: u64,
+}
+
+/// A wire with two ends. Unless a [`Link`] says otherwise it is lossless, and as long as the memory lent for frames on their way: a
+/// stack that finds it full waits, and what it must answer at once is lost.
 pub struct Wire<'w> {
     to_b: Direction<'w>,
     to_a: Direction<'w>,
@@ -75,38 +80,71 @@ struct Direction<'w> {
     on_the_way: usize,
     high: usize,
     link: Link,
+    random: Random,
+    counters: Counters,
+    /// Until then an earlier frame is being sent.
+    busy: Instant,
+    /// When the last of those that overtake nobody arrives.
+    last: Instant,
 }
 
 struct Trace<'w> {
     hash: u64,
     frames: u64,
-    lost: u64,
     tap: Option<Tap<'w>>,
 }
 
 impl<'w> Wire<'w> {
     /// A wire with room for so many frames on their way from A to B, and from B to A.
     pub fn new(to_b: &'w mut [Packet], to_a: &'w mut [Packet]) -> Self {
-        let direction =
-            |packets| Direction { packets, on_the_way: 0, high: 0, link: Link::default() };
-        let trace = Trace { hash: 0xcbf2_9ce4_8422_2325, frames: 0, lost: 0, tap: None };
-        Self { to_b: direction(to_b), to_a: direction(to_a), trace }
+        let direction = |packets| Direction {
+            packets,
+            on_the_way: 0,
+            high: 0,
+            link: Link::default(),
+            random: Random::new(0),
+            counters: Counters::default(),
+            busy: Instant::ZERO,
+            last: Instant::ZERO,
+        };
+        let trace = Trace { hash: 0xcbf2_9ce4_8422_2325, frames: 0, tap: None };
+        let mut wire = Self { to_b: direction(to_b), to_a: direction(to_a), trace };
+        wire.set_seed(0);
+        wire
+    }
+
+    /// Which frames are hit by what the links leave to chance, from now on. Without it, the seed is 0.
+    pub fn set_seed(&mut self, seed: u64) {
+        let mut random = Random::new(seed);
+        // What one direction carries does not change the other's luck.
+        self.to_b.random = Random::new(random.next_u64());
+        self.to_a.random = Random::new(random.next_u64());
     }
 
     /// What happens to the frames that this end sends.
     pub fn link(&mut self, from: Side) -> &mut Link {
+        &mut self.direction(from).link
+    }
+
+    /// What happens to all frames, whichever way they go.
+    pub fn set_links(&mut self, link: Link) {
+        (self.to_b.link, self.to_a.link) = (link, link);
+    }
+
+    /// What has become of the frames that this end has sent.
+    pub fn counters(&self, from: Side) -> Counters {
         match from {
-            Side::A => &mut self.to_b.link,
-            Side::B => &mut self.to_a.link,
+            Side::A => self.to_b.counters,
+            Side::B => self.to_a.counters,
         }
     }
 
-    /// Shows every frame that is sent from now on.
+    /// Shows every frame that is sent from now on, as it is sent.
     pub fn watch(&mut self, tap: Tap<'w>) {
         self.trace.tap = Some(tap);
     }
 
-    /// A hash of every frame so far, with its time and its sender: equal hashes, equal runs.
+    /// A hash of every frame so far, with its time, its sender and what became of it: equal hashes, equal runs.
     pub fn trace(&self) -> u64 {
         self.trace.hash
     }
@@ -114,11 +152,6 @@ impl<'w> Wire<'w> {
     /// How many frames were sent so far.
     pub fn frames(&self) -> u64 {
         self.trace.frames
-    }
-
-    /// How many were lost so far because the wire was full.
-    pub fn lost(&self) -> u64 {
-        self.trace.lost
     }
 
     /// When the next frame arrives.
@@ -133,6 +166,13 @@ impl<'w> Wire<'w> {
             Side::B => (&mut self.to_a, &mut self.to_b),
         };
         End { side, send, receive, trace: &mut self.trace }
+    }
+
+    fn direction(&mut self, from: Side) -> &mut Direction<'w> {
+        match from {
+            Side::A => &mut self.to_b,
+            Side::B => &mut self.to_a,
+        }
     }
 }
 
@@ -154,27 +194,54 @@ impl Direction<'_> {
         self.packets.len() - self.on_the_way
     }
 
-    /// Puts a frame of `len` bytes on the wire, filled by `fill`.
-    fn push<R>(
-        &mut self,
-        due: (Instant, u64),
-        len: usize,
-        fill: impl FnOnce(&mut [u8]) -> R,
-    ) -> (R, Option<&[u8]>) {
-        let at = self.packets.iter().position(|packet| packet.due.is_none());
-        let room = at
-            .and_then(|at| Some((at, self.packets.get_mut(at)?)))
-            .filter(|(_, packet)| len <= packet.bytes.len());
-        let Some((at, packet)) = room else {
-            // Nobody receives it, but whoever sends must have somewhere to write.
-            let mut nowhere = [0; Packet::LEN];
-            return (fill(nowhere.get_mut(..len).unwrap_or_default()), None);
+    /// Lets a frame, the `number`th of the wire, meet its fate. Says when it will arrive, for the trace; and when its copy.
+    fn carry(&mut self, now: Instant, number: u64, frame: &mut [u8]) -> [Option<Instant>; 2] {
+        self.counters.sent += 1;
+        let fate = self.link.draw(&mut self.random);
+        if frame.len() > self.link.mtu.min(Packet::LEN) {
+            self.counters.too_long += 1;
+            return [None, None];
+        }
+        if self.free() == 0 {
+            self.counters.full += 1;
+            return [None, None];
+        }
+        self.busy = self.link.sent_at(self.busy.max(now), frame.len());
+        let corrupted = fate.corrupt.map(|bit| flip_bit(Medium::Ethernet, frame, bit));
+        if fate.lost || corrupted == Some(false) {
+            self.counters.lost += 1;
+            return [None, None];
+        }
+        self.counters.corrupted += u64::from(corrupted == Some(true));
+        let regular = self.last.max(self.busy + self.link.delay + fate.jitter);
+        let due = match fate.held {
+            Some(lag) => {
+                self.counters.reordered += 1;
+                regular + lag
+            }
+            None => {
+                self.last = regular;
+                regular
+            }
         };
-        (packet.len, packet.due) = (len, Some(due));
+        self.push((due, number), frame);
+        let copy = fate.copy.map(|lag| due + lag).filter(|_| self.free() > 0);
+        if let Some(due) = copy {
+            self.counters.duplicated += 1;
+            self.push((due, number), frame);
+        }
+        [Some(due), copy]
+    }
+
+    /// Puts a frame on the wire, if there is room.
+    fn push(&mut self, due: (Instant, u64), frame: &[u8]) {
+        let Some(at) = self.packets.iter().position(|packet| packet.due.is_none()) else { return };
+        let Some(packet) = self.packets.get_mut(at) else { return };
+        let Some(bytes) = packet.bytes.get_mut(..frame.len()) else { return };
+        bytes.copy_from_slice(frame);
+        (packet.len, packet.due) = (frame.len(), Some(due));
         self.on_the_way += 1;
         self.high = self.high.max(at + 1);
-        let result = fill(packet.bytes.get_mut(..len).unwrap_or_default());
-        (result, packet.bytes.get(..len))
     }
 }
 
@@ -257,30 +324,34 @@ impl RxToken for Arrived<'_, '_> {
 impl TxToken for Room<'_, '_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let Self { side, direction, trace, now } = self;
-        let due = (now + direction.link.delay, trace.frames);
-        let (result, frame) = direction.push(due, len, f);
-        trace.frames += 1;
-        match frame {
-            Some(frame) => trace.record(now, side, frame),
-            None => trace.lost += 1,
+        let mut bytes = [0; Packet::LEN];
+        // A stack keeps to the MTU of `capabilities`.
+        let frame = bytes.get_mut(..len).unwrap_or_default();
+        let result = f(frame);
+        if let Some(tap) = &mut trace.tap {
+            tap(now, side, frame);
         }
+        trace.record(now, side, frame);
+        for arrival in direction.carry(now, trace.frames, frame) {
+            trace.note(&arrival.map_or(u64::MAX, Instant::as_micros).to_le_bytes());
+        }
+        trace.note(&direction.counters.corrupted.to_le_bytes());
+        trace.frames += 1;
         result
     }
 }
 
 impl Trace<'_> {
-    /// FNV-1a, 64 bits.
     fn record(&mut self, now: Instant, side: Side, frame: &[u8]) {
-        let time = to_smoltcp(now).total_micros().to_le_bytes();
-        self.hash = time
-            .iter()
-            .chain(core::iter::once(&side.number()))
-            .chain(frame)
-            .fold(self.hash, |hash, &byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            });
-        if let Some(tap) = &mut self.tap {
-            tap(now, side, frame);
-        }
+        self.note(&now.as_micros().to_le_bytes());
+        self.note(&[side.number()]);
+        self.note(frame);
+    }
+
+    /// FNV-1a, 64 bits.
+    fn note(&mut self, bytes: &[u8]) {
+        self.hash = bytes.iter().fold(self.hash, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
     }
 }

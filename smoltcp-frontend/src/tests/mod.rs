@@ -4,10 +4,15 @@ extern crate std;
 
 mod backpressure;
 mod conversations;
+mod day;
+mod faults;
+mod floods;
+mod lossy;
 mod pools;
 mod resets;
 mod silences;
 mod waiting;
+mod wire;
 
 use core::net::SocketAddr;
 use core::task::Poll;
@@ -189,8 +194,18 @@ impl Sim {
         backlog: usize,
         serve: impl FnOnce(&mut Stack<'static>) -> Vec<Served>,
     ) -> Self {
+        Self::on(backlog, |_| {}, serve)
+    }
+
+    /// On a wire that `prepare` has done something to.
+    pub(crate) fn on(
+        backlog: usize,
+        prepare: impl FnOnce(&mut Wire<'_>),
+        serve: impl FnOnce(&mut Stack<'static>) -> Vec<Served>,
+    ) -> Self {
         let packets = || leak(vec![Packet::EMPTY; 1024]);
         let mut wire = Wire::new(packets(), packets());
+        prepare(&mut wire);
         let mut server = stack(&mut wire, Side::A, 64, backlog);
         let endpoints = leak(serve(&mut server));
         let log = Log::default();

@@ -19,7 +19,7 @@ use anywire_std::clock;
 use smoltcp::iface::SocketStorage;
 use smoltcp::socket::udp::PacketMetadata;
 
-use crate::device::TapDevice;
+use crate::link::Link;
 use crate::station::Station;
 use crate::wait::wait;
 use crate::wire::TapWire;
@@ -105,7 +105,7 @@ fn no_answer(timeout: Duration) -> String {
 /// A stack and all that drives it.
 pub(crate) struct ClientStack {
     stack: Stack<'static>,
-    device: TapDevice,
+    device: Link,
     asker: Asker,
     streams: Vec<Stream>,
     /// Those of `streams` whose connection is over, or was never made, the first to be so first.
@@ -113,7 +113,7 @@ pub(crate) struct ClientStack {
 }
 
 impl ClientStack {
-    fn new(station: &Station, mut device: TapDevice) -> Result<Self> {
+    fn new(station: &Station, mut device: Link) -> Result<Self> {
         let interface = Box::leak(Box::new(station.interface(&mut device)?));
         let sockets: Vec<_> = (0..=STREAMS).map(|_| SocketStorage::EMPTY).collect();
         let memory = stack::Memory {

@@ -4,6 +4,7 @@
 //!   anywire-tap ── cli::main::<Tap>()          the command line, the same as `anywire`'s
 //!      Tap ── Server, Client                   a stack with its memory, its device, and a loop around them
 //!         Wait ── poll(2)                      sleeps until there is a frame, a call, or something is due
+//!            Link                              a bad wire, and a capture of it, where they are asked for
 //!            TapDevice ── /dev/net/tun         frames
 //! ```
 //!
@@ -15,9 +16,11 @@
 compile_error!("TAP devices are Linux's; the simulated wire of anywire-smoltcp runs everywhere");
 
 mod bound;
+mod capture;
 pub mod client;
 pub mod device;
 mod interface;
+pub mod link;
 pub mod network;
 pub mod server;
 pub mod station;

@@ -24,7 +24,7 @@ use smoltcp::iface::SocketStorage;
 use smoltcp::wire::IpListenEndpoint;
 
 use crate::bound::{Bound, Common, DatagramsAt, Streams};
-use crate::device::TapDevice;
+use crate::link::Link;
 use crate::station::Station;
 use crate::told::Told;
 use crate::wait::{Bell, wait};
@@ -82,7 +82,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// ```
 pub struct Server<T: Store> {
     station: Station,
-    device: TapDevice,
+    device: Link,
     options: Options,
     store: T,
     observer: Arc<dyn Observer>,
@@ -260,7 +260,7 @@ fn listen(addr: SocketAddr) -> IpListenEndpoint {
 struct Running<'r, T: Store> {
     stack: Stack<'r>,
     endpoints: Vec<Box<dyn Endpoint<T> + 'r>>,
-    device: TapDevice,
+    device: Link,
     store: T,
     told: Told,
     /// How many datagrams were dealt with, if one is enough.
@@ -288,7 +288,9 @@ impl<'r, T: Store + 'r> Running<'r, T> {
             self.endpoints.iter_mut().for_each(|endpoint| endpoint.abort());
             self.finish(FAREWELL)?;
         }
+        let [received, sent] = self.device.hits();
         tracing::debug!("{:?}, {} frames lost", self.stack.traffic(), self.device.lost());
+        tracing::debug!("the wire hit of those received {received:?}, of those sent {sent:?}");
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use smoltcp::iface::{Config, Interface};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
 use crate::device::TapDevice;
+use crate::link::{Link, LinkOptions};
 
 /// A station on a TAP device.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,6 +38,9 @@ pub struct Station {
         default_value = "02-00-00-00-00-01"
     )]
     pub mac: EthernetAddress,
+    /// What is between it and the device.
+    #[command(flatten)]
+    pub link: LinkOptions,
 }
 
 /// Where the options stand in the help.
@@ -58,6 +62,7 @@ impl Default for Station {
             addresses: vec![IpCidr::new(v4.into(), 24), IpCidr::new(v6.into(), 64)],
             gateways: Vec::new(),
             mac: EthernetAddress([2, 0, 0, 0, 0, 1]),
+            link: LinkOptions::default(),
         }
     }
 }
@@ -112,12 +117,12 @@ impl Station {
     }
 
     /// Opens the device.
-    pub(crate) fn open(&self) -> Result<TapDevice> {
-        Ok(TapDevice::open(&self.tap)?)
+    pub(crate) fn open(&self) -> Result<Link> {
+        self.link.put_before(TapDevice::open(&self.tap)?)
     }
 
     /// The interface: our addresses and routes on `device`, and sequence numbers that nobody can guess.
-    pub(crate) fn interface(&self, device: &mut TapDevice) -> Result<Interface> {
+    pub(crate) fn interface(&self, device: &mut Link) -> Result<Interface> {
         let mut config = Config::new(self.mac.into());
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).context("the system has no random numbers")?;

@@ -7,7 +7,7 @@ use anywire_core::name::NameError;
 use anywire_core::request::Refusal;
 use anywire_core::session::Reason;
 
-use super::{Scenario, limited, never_writes, scenario};
+use super::{Lossy, Scenario, limited, never_writes, scenario};
 use crate::network::Awaited;
 use crate::samples;
 use crate::world::{Close, World};
@@ -15,35 +15,43 @@ use crate::world::{Close, World};
 const FILE: &str = "file";
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(FILE, "0 bytes", |world| fetch(world, 0)),
-    scenario(FILE, "1 byte", |world| fetch(world, 1)),
-    scenario(FILE, "55,696 bytes", |world| fetch(world, 2)),
-    scenario(FILE, "583,163 bytes", |world| fetch(world, 3)),
-    scenario(FILE, "a name ended by CR LF", |world| named(world, b"photo.jpg\r\n")),
-    scenario(FILE, "a name ended by silence", |world| named(world, b"photo.jpg")),
-    scenario(FILE, "bytes behind the name", |world| named(world, b"photo.jpg\nand more")),
-    scenario(FILE, "absent", |world| refused(world, b"absent.bin", Refusal::NotFound)),
-    scenario(FILE, "no name", |world| refused(world, b"", NameError::Empty.into())),
-    scenario(FILE, "an empty name", |world| refused(world, b"\n", NameError::Empty.into())),
-    scenario(FILE, "a path", |world| refused(world, b"/etc/passwd", NameError::Separator.into())),
-    scenario(FILE, "a way out", |world| refused(world, b"../x", NameError::Separator.into())),
-    scenario(FILE, "a hidden file", |world| {
-        refused(world, b".hidden", NameError::LeadingDot.into())
-    }),
-    scenario(FILE, "a name with NUL", |world| refused(world, b"a\0b", NameError::Control.into())),
-    scenario(FILE, "a name that is not UTF-8", |world| {
+    named_file("0 bytes", |world| fetch(world, 0)),
+    named_file("1 byte", |world| fetch(world, 1)),
+    named_file("55,696 bytes", |world| fetch(world, 2)),
+    named_file("583,163 bytes", |world| fetch(world, 3)),
+    named_file("a name ended by CR LF", |world| named(world, b"photo.jpg\r\n")),
+    named_file("a name ended by silence", |world| named(world, b"photo.jpg")),
+    named_file("bytes behind the name", |world| named(world, b"photo.jpg\nand more")),
+    named_file("absent", |world| refused(world, b"absent.bin", Refusal::NotFound)),
+    named_file("no name", |world| refused(world, b"", NameError::Empty.into())),
+    named_file("an empty name", |world| refused(world, b"\n", NameError::Empty.into())),
+    named_file("a path", |world| refused(world, b"/etc/passwd", NameError::Separator.into())),
+    named_file("a way out", |world| refused(world, b"../x", NameError::Separator.into())),
+    named_file("a hidden file", |world| refused(world, b".hidden", NameError::LeadingDot.into())),
+    named_file("a name with NUL", |world| refused(world, b"a\0b", NameError::Control.into())),
+    named_file("a name that is not UTF-8", |world| {
         refused(world, b"a\xffb", NameError::NotUtf8 { at: 1 }.into());
     }),
-    scenario(FILE, "a name of 256 bytes", |world| {
+    named_file("a name of 256 bytes", |world| {
         refused(world, &[b'n'; 256], NameError::TooLong { len: 256 }.into());
     }),
-    scenario(FILE, "a link, a folder", not_files),
-    scenario(FILE, "many at once", many_at_once),
-    scenario(FILE, "abort in the middle", abort_in_the_middle),
+    named_file("a link, a folder", not_files),
+    named_file("many at once", many_at_once),
+    named_file("abort in the middle", abort_in_the_middle),
     limited(FILE, "a peer that never writes", never_writes),
-    limited(FILE, "half a name", half_a_name),
-    limited(FILE, "a peer that never reads", never_reads),
+    limited(FILE, "half a name", half_a_name)
+        .lossy(Lossy::No("a retransmission is a silence, and ends the name before its time is up")),
+    limited(FILE, "a peer that never reads", never_reads).lossy(NAME),
 ];
+
+/// A name is sent in one piece by whoever sends one, ours and the labs'.
+const NAME: Lossy =
+    Lossy::Whole("a retransmission is a silence, and ends a name that is sent in pieces");
+
+/// A scenario that sends a name.
+const fn named_file(name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
+    scenario(FILE, name, run).lossy(NAME)
+}
 
 /// Our client's way: the name, then the end.
 fn fetch(world: &mut World<'_>, which: usize) {

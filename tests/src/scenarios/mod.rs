@@ -32,8 +32,21 @@ pub struct Scenario {
     pub limits: Limits,
     /// Whether the server's store keeps a log.
     pub log: bool,
+    /// Whether it can be held on a wire that loses frames.
+    pub lossy: Lossy,
     /// The peer's part. It panics where the server's is wrong.
     pub run: fn(&mut World<'_>),
+}
+
+/// What becomes of a scenario where frames get lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lossy {
+    /// It holds there too.
+    Holds,
+    /// It holds if nothing is cut: why.
+    Whole(&'static str),
+    /// It does not apply: why.
+    No(&'static str),
 }
 
 /// All of them.
@@ -60,6 +73,11 @@ impl Scenario {
         Self { settings, ..self }
     }
 
+    /// The same, and what becomes of it where frames get lost.
+    const fn lossy(self, lossy: Lossy) -> Self {
+        Self { lossy, ..self }
+    }
+
     /// The same, over a store that keeps no log.
     const fn without_log(self) -> Self {
         Self { log: false, ..self }
@@ -84,12 +102,12 @@ const SHORT: Limits = limits(1000);
 
 /// A scenario of a service, with limits that it does not meet.
 const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, settings: &[], limits: PATIENT, log: true, run }
+    Scenario { service, name, settings: &[], limits: PATIENT, log: true, lossy: Lossy::Holds, run }
 }
 
 /// A scenario that waits for a limit.
 const fn limited(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, settings: &[], limits: SHORT, log: true, run }
+    Scenario { service, name, settings: &[], limits: SHORT, log: true, lossy: Lossy::Holds, run }
 }
 
 /// Nobody says anything: the connection is ended in good order.

@@ -27,6 +27,7 @@ use crate::samples;
 pub(super) const PROCESSES: Transport = Transport {
     name: "std-processes",
     frontend: Frontend::Std,
+    lossy: false,
     missing: never_missing,
     can: |setup| setup.log,
     with: |setup, peer| {
@@ -40,6 +41,7 @@ pub(super) const PROCESSES: Transport = Transport {
 pub(super) const STDIO: Transport = Transport {
     name: "stdio",
     frontend: Frontend::Std,
+    lossy: false,
     missing: never_missing,
     can: |setup| setup.log,
     with: |setup, peer| {

@@ -21,6 +21,7 @@ use crate::samples;
 pub(super) const POLL: Transport = Transport {
     name: "std-poll",
     frontend: Frontend::Std,
+    lossy: false,
     missing: never_missing,
     can: always,
     with: |setup, peer| with(Engine::Poll, setup, peer),
@@ -30,6 +31,7 @@ pub(super) const POLL: Transport = Transport {
 pub(super) const THREADS: Transport = Transport {
     name: "std-threads",
     frontend: Frontend::Std,
+    lossy: false,
     missing: never_missing,
     can: always,
     with: |setup, peer| with(Engine::Threads, setup, peer),

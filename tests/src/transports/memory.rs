@@ -21,6 +21,7 @@ use crate::samples;
 pub(super) const TRANSPORT: Transport = Transport {
     name: "memory",
     frontend: Frontend::Core,
+    lossy: false,
     missing: never_missing,
     can: always,
     with: |setup, peer| {

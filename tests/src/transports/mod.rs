@@ -26,6 +26,8 @@ pub struct Transport {
     pub missing: fn() -> Option<String>,
     /// Whether it can have such a server; what it cannot is not run on it.
     pub can: fn(&Setup) -> bool,
+    /// Whether it loses frames: it is then tried with many seeds.
+    pub lossy: bool,
     /// Starts a server, lets a peer do what it likes, and stops the server.
     pub with: fn(Setup, Peer<'_>) -> anyhow::Result<()>,
 }
@@ -46,7 +48,7 @@ pub enum Frontend {
 
 /// All of them, in the order of the matrix.
 pub fn all() -> Vec<Transport> {
-    vec![
+    let clean = [
         memory::TRANSPORT,
         engines::POLL,
         engines::THREADS,
@@ -55,7 +57,8 @@ pub fn all() -> Vec<Transport> {
         sim::TRANSPORT,
         tap::SERVER,
         tap::CLIENT,
-    ]
+    ];
+    [&clean[..], &sim::LOSSY].concat()
 }
 
 const fn never_missing() -> Option<String> {

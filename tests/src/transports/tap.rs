@@ -33,6 +33,7 @@ use crate::programs::program;
 pub(super) const SERVER: Transport = Transport {
     name: "tap-server",
     frontend: Frontend::Smoltcp,
+    lossy: false,
     missing,
     can: always,
     with: |setup, peer| {
@@ -48,6 +49,7 @@ pub(super) const SERVER: Transport = Transport {
 pub(super) const CLIENT: Transport = Transport {
     name: "tap-client",
     frontend: Frontend::Smoltcp,
+    lossy: false,
     missing,
     can: always,
     with: |setup, peer| {

@@ -9,6 +9,7 @@ mod harness;
 mod namespace;
 mod problems;
 mod serve;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
     let mut args = Arguments::from_args();
     // They share a device.
     args.test_threads = Some(1);
-    let mut trials: Vec<_> = [serve::TESTS, ending::TESTS, client::TESTS, problems::TESTS].concat();
+    let mut trials: Vec<_> =
+        [serve::TESTS, ending::TESTS, client::TESTS, problems::TESTS, wire::TESTS].concat();
     if args.list {
         return run(&args, trials.drain(..).map(trial).collect()).exit_code();
     }

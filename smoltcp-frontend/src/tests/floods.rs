@@ -1,0 +1,302 @@
+//! Frames that nobody asked for, in numbers. What a stack has is what it was lent: here nobody panics, and who is honest is served.
+
+use anywire_core::service::echo::Echo;
+use smoltcp::phy::{ChecksumCapabilities, Device, TxToken};
+use smoltcp::socket::udp::PacketMetadata;
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr, TcpControl,
+    TcpPacket, TcpRepr, TcpSeqNumber,
+};
+
+use super::*;
+use crate::chance::Random;
+use crate::udp::{self, Asker, Datagrams};
+
+const ECHO: u16 = 9900;
+const SOCKETS: usize = 8;
+
+/// A server of echo, both ways, with few sockets and a small backlog.
+fn echo() -> Sim {
+    Sim::with_backlog(16, |stack| {
+        vec![
+            pool(stack, Watched(Echo), SOCKETS, (2048, 2048), Settings::default()),
+            Box::new(Datagrams::new(stack, Echo, ECHO, datagrams()).unwrap()),
+        ]
+    })
+}
+
+fn datagrams() -> udp::Memory<'static> {
+    udp::Memory {
+        receive_slots: leak(vec![PacketMetadata::EMPTY; 4]),
+        receive: leak(vec![0; 20_000]),
+        send_slots: leak(vec![PacketMetadata::EMPTY; 4]),
+        send: leak(vec![0; 20_000]),
+    }
+}
+
+/// Puts a frame on the wire at the client's end, whoever it says it is from.
+fn inject(sim: &mut Sim, frame: &[u8]) {
+    let now = crate::time::to_smoltcp(sim.net.now());
+    if let Some(token) = sim.net.wire.end(Side::B).transmit(now) {
+        token.consume(frame.len(), |room| room.copy_from_slice(frame));
+    }
+}
+
+/// A frame to the server, with an IPv4 packet of a host of its network in it.
+fn ipv4(from: u8, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
+    let [from_ip, to_ip] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
+    let ip = IpRepr::new(from_ip, to_ip, protocol, payload.len(), 64);
+    let mut frame = vec![0; 14 + ip.header_len()];
+    let mut ethernet = EthernetFrame::new_unchecked(&mut frame[..]);
+    ethernet.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, from]));
+    ethernet.set_dst_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
+    ethernet.set_ethertype(EthernetProtocol::Ipv4);
+    ip.emit(&mut frame[14..], &ChecksumCapabilities::default());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+struct Segment<'p> {
+    control: TcpControl,
+    port: u16,
+    seq: u32,
+    ack: Option<u32>,
+    payload: &'p [u8],
+}
+
+/// A TCP segment to echo.
+fn segment(from: u8, Segment { control, port, seq, ack, payload }: Segment<'_>) -> Vec<u8> {
+    let tcp = TcpRepr {
+        src_port: port,
+        dst_port: ECHO,
+        control,
+        seq_number: TcpSeqNumber(seq as i32),
+        ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
+        window_len: 1000,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload,
+    };
+    let mut bytes = vec![0; tcp.buffer_len()];
+    let [from_ip, to_ip] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
+    let caps = ChecksumCapabilities::default();
+    tcp.emit(&mut TcpPacket::new_unchecked(&mut bytes[..]), &from_ip, &to_ip, &caps);
+    ipv4(from, IpProtocol::Tcp, &bytes)
+}
+
+fn syn(from: u8, port: u16, seq: u32) -> Vec<u8> {
+    segment(from, Segment { control: TcpControl::Syn, port, seq, ack: None, payload: b"" })
+}
+
+/// Lets a client have a conversation, with `flood` before each step of the clock, and says how long it took.
+fn served_while(sim: &mut Sim, mut flood: impl FnMut(&mut Sim)) -> Duration {
+    let (before, sent) = (sim.net.now(), pattern(3000));
+    let at = sim.stream(4096, 4096);
+    sim.dial(at, ECHO);
+    let (mut written, mut got, mut buf) = (0, Vec::new(), [0; 4096]);
+    for _ in 0..100_000 {
+        flood(sim);
+        sim.net.run(MS * 5);
+        let (stream, stack) = (&mut sim.streams[at], &mut sim.net.b.stack);
+        if written < sent.len() {
+            match stream.write(stack, &sent[written..]) {
+                Poll::Ready(n) => written += n.expect("nobody is refused"),
+                Poll::Pending => {}
+            }
+            if written == sent.len() {
+                stream.shutdown(stack);
+            }
+        }
+        match stream.read(stack, &mut buf) {
+            Poll::Ready(Ok(0)) => {
+                assert!(got == sent);
+                return sim.net.now().saturating_since(before);
+            }
+            Poll::Ready(n) => got.extend_from_slice(&buf[..n.expect("nobody is reset")]),
+            Poll::Pending => {}
+        }
+    }
+    panic!("nobody is served");
+}
+
+/// Everything is as it was before the first connection.
+fn assert_nothing_left(sim: &mut Sim) {
+    sim.net.run(SECOND * 200);
+    let counts = sim.counts();
+    assert_eq!((counts.listening, sim.net.a.stack.waiting()), (SOCKETS, 0), "{counts:?}");
+}
+
+/// From addresses that nobody has, or that do not answer: 100 in a second, for 8 sockets and 16 places.
+#[test]
+fn a_flood_of_syns_does_not_keep_honest_clients_out() {
+    let mut sim = echo();
+    let mut random = Random::new(7);
+    let (mut worst, mut step) = (Duration::ZERO, 0);
+    for _ in 0..10 {
+        let took = served_while(&mut sim, |sim| {
+            step += 1;
+            if step % 2 == 0 {
+                let (from, port) =
+                    (3 + random.below(250) as u8, 1024 + random.below(60_000) as u16);
+                inject(sim, &syn(from, port, random.next_u64() as u32));
+            }
+        });
+        worst = worst.max(took);
+    }
+    assert!(worst < SECOND * 5, "{worst:?}");
+    assert!(sim.net.a.stack.traffic().syns_dropped > 100);
+    assert_nothing_left(&mut sim);
+}
+
+#[test]
+fn garbage_is_passed_over() {
+    let mut sim = echo();
+    let mut random = Random::new(7);
+    for round in 0..20 {
+        let took = served_while(&mut sim, |sim| {
+            for _ in 0..20 {
+                let len = 14 + random.below(100) as usize;
+                let mut frame: Vec<u8> = (0..len).map(|_| random.next_u64() as u8).collect();
+                // Most of it is to us, and says that it is something.
+                match random.below(4) {
+                    0 => {}
+                    1 => {
+                        frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+                        let kinds = [0x0800_u16, 0x86dd, 0x0806];
+                        let kind = kinds[random.below(3) as usize];
+                        frame[12..14].copy_from_slice(&kind.to_be_bytes());
+                    }
+                    2 => {
+                        let kinds = [IpProtocol::Tcp, IpProtocol::Udp, IpProtocol::Icmp];
+                        frame = ipv4(3, kinds[random.below(3) as usize], &frame);
+                    }
+                    // A whole one with a few bytes of it changed.
+                    _ => {
+                        frame = syn(3, random.next_u64() as u16, 7);
+                        for _ in 0..=random.below(4) {
+                            let at = random.below(frame.len() as u64) as usize;
+                            frame[at] = random.next_u64() as u8;
+                        }
+                    }
+                }
+                inject(sim, &frame);
+            }
+        });
+        assert!(took < SECOND, "round {round}: {took:?}");
+    }
+    assert_nothing_left(&mut sim);
+}
+
+/// Every kind of segment, with whole checksums, from anywhere to the port that is served.
+#[test]
+fn segments_of_no_connection_open_none() {
+    let mut sim = echo();
+    let mut random = Random::new(7);
+    let kinds = [TcpControl::None, TcpControl::Psh, TcpControl::Fin, TcpControl::Rst];
+    for _ in 0..10 {
+        served_while(&mut sim, |sim| {
+            for _ in 0..20 {
+                let control = kinds[random.below(4) as usize];
+                let (port, seq) = (random.next_u64() as u16, random.next_u64() as u32);
+                let ack = Some(random.next_u64() as u32).filter(|ack| ack % 8 != 0);
+                let bytes = [7; 40];
+                let payload = &bytes[..random.below(40) as usize];
+                let from = 3 + random.below(250) as u8;
+                inject(sim, &segment(from, Segment { control, port, seq, ack, payload }));
+            }
+        });
+    }
+    assert_eq!(sim.counts().served, 10);
+    assert_nothing_left(&mut sim);
+}
+
+/// Blindly: whoever does not see the connection does not know its numbers.
+#[test]
+fn what_is_out_of_the_window_does_not_touch_a_connection() {
+    let mut sim = echo();
+    let at = sim.connect(ECHO);
+    let port = sim.peer(at).port();
+    let mut random = Random::new(7);
+    let kinds =
+        [TcpControl::Rst, TcpControl::Fin, TcpControl::Syn, TcpControl::None, TcpControl::Psh];
+    for round in 0..200_u32 {
+        for _ in 0..10 {
+            let control = kinds[random.below(5) as usize];
+            let ack = (control != TcpControl::Syn || random.below(2) == 0)
+                .then(|| random.next_u64() as u32);
+            // Of 2^32 numbers a window of 2048 is not met by chance here: it is the same numbers every time.
+            let seq = random.next_u64() as u32;
+            inject(&mut sim, &segment(2, Segment { control, port, seq, ack, payload: b"" }));
+        }
+        let text = round.to_le_bytes();
+        sim.send(at, &text);
+        assert_eq!(sim.read_exact(at, 4), text);
+    }
+    sim.shutdown(at);
+    assert_eq!(sim.read_all(at), Ok(Vec::new()));
+    assert_eq!(sim.counts().served, 1);
+    assert_nothing_left(&mut sim);
+}
+
+/// Its SYN again and again, also with other numbers: it is one connection, and it goes on.
+#[test]
+fn a_connection_that_is_asked_for_again_is_the_same() {
+    let mut sim = echo();
+    let at = sim.connect(ECHO);
+    let port = sim.peer(at).port();
+    for round in 0..200_u32 {
+        for seq in 0..10 {
+            inject(&mut sim, &syn(2, port, round * 1000 + seq));
+        }
+        let text = round.to_le_bytes();
+        sim.send(at, &text);
+        assert_eq!(sim.read_exact(at, 4), text);
+    }
+    let counts = sim.counts();
+    assert_eq!((counts.served, counts.open, counts.listening), (1, 1, SOCKETS - 1));
+    assert_eq!(sim.net.a.stack.traffic().syns_ignored, 2000);
+    sim.abort(at);
+    assert_nothing_left(&mut sim);
+}
+
+/// They take the places of those that could be put together; all else passes, and these do too when they have waited long enough.
+#[test]
+fn fragments_that_are_never_whole_take_no_more_than_their_places() {
+    let mut sim = echo();
+    let mut asker = Asker::new(&mut sim.net.b.stack, datagrams()).unwrap();
+    asker.bind(&mut sim.net.b.stack, 0).unwrap();
+    let ask = |sim: &mut Sim, asker: &mut Asker, len| {
+        let (peer, mut buf) = (sim::address(Side::A, ECHO), [0; 20_000]);
+        asker.send(&mut sim.net.b.stack, peer, &pattern(len)).unwrap();
+        sim.net.run_until(SECOND, |net| {
+            asker.receive(&mut net.b.stack, peer, &mut buf) == Poll::Ready(len)
+        })
+    };
+    let mut ident = 0_u16;
+    let mut fragment = |sim: &mut Sim| {
+        for _ in 0..10 {
+            ident = ident.wrapping_add(1);
+            let mut frame = ipv4(3 + (ident % 250) as u8, IpProtocol::Udp, &[7; 400]);
+            let mut ip = smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..]);
+            ip.set_ident(ident);
+            ip.set_more_frags(true);
+            ip.set_frag_offset(ident % 3 * 400);
+            ip.fill_checksum();
+            inject(sim, &frame);
+        }
+    };
+    for _ in 0..10 {
+        assert!(served_while(&mut sim, &mut fragment) < SECOND);
+        fragment(&mut sim);
+        assert!(ask(&mut sim, &mut asker, 1000), "what is in one piece passes");
+    }
+    #[cfg(feature = "large-datagrams")]
+    {
+        sim.net.run(SECOND * 61);
+        assert!(ask(&mut sim, &mut asker, 9000), "and so does this, then");
+    }
+    assert_nothing_left(&mut sim);
+}
