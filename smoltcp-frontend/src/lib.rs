@@ -4,8 +4,12 @@
 
 pub mod backlog;
 pub mod blocking;
+#[cfg(feature = "dhcp")]
+pub mod dhcp;
 mod drive;
 pub mod endpoint;
+#[cfg(feature = "dns")]
+pub mod names;
 pub mod observer;
 pub mod pool;
 pub mod sim;

@@ -156,10 +156,11 @@ impl<'a> Stack<'a> {
         self.free
     }
 
-    /// Where to begin with the ports of connections that we make. A random one keeps a peer that still remembers our last run
-    /// from taking a new connection for an old one.
-    pub fn set_first_port(&mut self, random: u16) {
-        self.port = EPHEMERAL.start() | random;
+    /// Where to go on with the ports of connections that we make. A peer that still remembers a connection of an earlier run takes a new one
+    /// from the same port for that: so begin with a random one or, where there is a clock that goes on between runs, with one that does too
+    /// (RFC 6056).
+    pub fn set_next_port(&mut self, port: u16) {
+        self.port = EPHEMERAL.start() | port;
     }
 
     /// A port that no socket of ours uses.
@@ -183,6 +184,13 @@ impl<'a> Stack<'a> {
     pub(crate) fn add(&mut self, socket: impl AnySocket<'a>) -> Option<SocketHandle> {
         self.free = self.free.checked_sub(1)?;
         Some(self.sockets.add(socket))
+    }
+
+    /// Takes a socket away.
+    #[cfg(feature = "dhcp")]
+    pub(crate) fn remove(&mut self, handle: SocketHandle) -> smoltcp::socket::Socket<'a> {
+        self.free += 1;
+        self.sockets.remove(handle)
     }
 
     /// Feeds a burst of frames to the interface, one by one, each after its port has made way if it asks for a connection.

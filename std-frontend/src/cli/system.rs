@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use anywire_core::blocking::{Interest, Ready};
 use anywire_core::datagram::{DatagramService, MAX_DATAGRAM, Question, Turn};
 use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
 use socket2::{Domain, Socket, Type};
 
-use crate::cli::network::{self, HostWire, Network, Plan};
+use crate::cli::network::{self, HostWire, Network, Plan, each_address};
 use crate::clock;
 use crate::engine::{Options, Protocol, Server};
 use crate::folder::FolderStore;
@@ -77,9 +77,9 @@ impl Network for System {
         port: u16,
         timeout: Duration,
     ) -> Result<(Stream, SocketAddr)> {
-        each_address(host, port, "connect to", |addr| {
+        each_address(addresses(host, port)?, host, port, "connect to", |addr| {
             let stream = Stream::connect(addr, timeout).map_err(|error| in_time(error, timeout))?;
-            Ok((stream, addr))
+            io::Result::Ok((stream, addr))
         })
     }
 
@@ -96,7 +96,7 @@ impl Network for System {
             len <= MAX_DATAGRAM,
             "{len} bytes do not fit in a datagram, which takes {MAX_DATAGRAM}"
         );
-        each_address(host, port, "ask", |addr| {
+        each_address(addresses(host, port)?, host, port, "ask", |addr| {
             ask(addr, question, reply, timeout).map_err(|error| in_time(error, timeout))
         })
     }
@@ -216,33 +216,11 @@ impl HostWire for Stream {
     }
 }
 
-/// Tries every address of a name in turn. The error names each and what was wrong with it.
-fn each_address<T>(
-    host: &str,
-    port: u16,
-    what: &str,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> Result<T> {
+/// The addresses of a host.
+fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let addrs = (bare, port)
-        .to_socket_addrs()
-        .map_err(|error| anyhow!("cannot find the host {host}: {error}"))?;
-    let mut failures = Vec::new();
-    for addr in addrs {
-        match attempt(addr) {
-            Ok(done) => return Ok(done),
-            Err(error) => failures.push((addr, error)),
-        }
-    }
-    match failures.as_slice() {
-        [] => bail!("the host {host} has no address"),
-        [(_, error)] => bail!("cannot {what} {host} port {port}: {error}"),
-        several => {
-            let each: Vec<_> =
-                several.iter().map(|(addr, error)| format!("{addr}: {error}")).collect();
-            bail!("cannot {what} {host} port {port}: {}", each.join("; "))
-        }
-    }
+    let addrs = (bare, port).to_socket_addrs();
+    Ok(addrs.map_err(|error| anyhow!("cannot find the host {host}: {error}"))?.collect())
 }
 
 /// A time limit that has passed, in words.
