@@ -10,6 +10,7 @@ mod drive;
 pub mod endpoint;
 #[cfg(feature = "dns")]
 pub mod names;
+mod neighbours;
 pub mod observer;
 pub mod pool;
 pub mod sim;

@@ -8,9 +8,11 @@ use anywire_core::store::Store;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::socket::AnySocket;
+use smoltcp::wire::HardwareAddress;
 
 use crate::backlog::{Backlog, Parked};
 use crate::endpoint::{Admission, Endpoint, Kit};
+use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
@@ -37,6 +39,7 @@ pub struct Stack<'a> {
     output: &'a mut [u8],
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
+    neighbours: Neighbours,
     /// The last poll left something undone.
     more: bool,
     /// What the device said at the last poll.
@@ -79,6 +82,7 @@ impl<'a> Stack<'a> {
             output,
             hold,
             backlog: Backlog::new(backlog),
+            neighbours: Neighbours::none(),
             more: false,
             ip_mtu: 0,
             traffic: Traffic::default(),
@@ -275,6 +279,18 @@ impl<'a> Stack<'a> {
 
     /// Hands the interface one frame, and what it may answer with at once.
     fn feed(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
+        if let HardwareAddress::Ethernet(ours) = self.interface.hardware_addr()
+            && let Some(neighbour) = self.neighbours.news(self.interface, frame, now)
+        {
+            let mut introduction = [0; neighbours::FRAME_LEN];
+            let len = neighbour.introduce(&mut introduction, ours);
+            let introduction = introduction.get(..len).unwrap_or_default();
+            self.hand(now, introduction, PacketMeta::default(), Nowhere);
+        }
+        self.hand(now, frame, meta, tx);
+    }
+
+    fn hand(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
         let mut device = OneFrame { frame: Frame { bytes: frame, meta }, tx: Some(tx) };
         let _ = self.interface.poll_ingress_single(to_smoltcp(now), &mut device, &mut self.sockets);
     }
