@@ -6,9 +6,9 @@ use core::ops::DerefMut;
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::store::Store;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::socket::AnySocket;
-use smoltcp::wire::HardwareAddress;
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, HardwareAddress, IpProtocol, Ipv6Packet};
 
 use crate::backlog::{Backlog, Parked};
 use crate::endpoint::{Admission, Endpoint, Kit};
@@ -49,8 +49,8 @@ pub struct Stack<'a> {
     port: u16,
 }
 
-/// Where the ports of the connections that we make come from (RFC 6335).
-const EPHEMERAL: core::ops::RangeInclusive<u16> = 49152..=65535;
+/// Where the ports of the connections that we make come from: as many as there are (RFC 6056, 3.2).
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 1024..=65535;
 
 /// What a stack has done with frames, so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Traffic {
     pub syns_dropped: u64,
     /// SYNs of connections that there were already, or to an address that is not ours.
     pub syns_ignored: u64,
+    /// Frames with a piece of an IPv6 datagram: those are not put together.
+    pub fragments_ipv6: u64,
 }
 
 /// Frames taken from the device before sessions and senders have their turn.
@@ -164,7 +166,7 @@ impl<'a> Stack<'a> {
     /// from the same port for that: so begin with a random one or, where there is a clock that goes on between runs, with one that does too
     /// (RFC 6056).
     pub fn set_next_port(&mut self, port: u16) {
-        self.port = EPHEMERAL.start() | port;
+        self.port = port.max(*EPHEMERAL.start());
     }
 
     /// A port that no socket of ours uses.
@@ -211,6 +213,7 @@ impl<'a> Stack<'a> {
             self.traffic.frames += 1;
             let meta = rx.meta();
             rx.consume(|frame| {
+                self.traffic.fragments_ipv6 += u64::from(is_ipv6_fragment(medium, frame));
                 if let Some(syn) = Syn::parse(medium, frame) {
                     match self.admit(&syn, endpoints) {
                         Admission::NotMine | Admission::Pass => {}
@@ -357,6 +360,17 @@ impl fmt::Debug for Stack<'_> {
             .field("waiting", &self.backlog.len())
             .finish_non_exhaustive()
     }
+}
+
+fn is_ipv6_fragment(medium: Medium, frame: &[u8]) -> bool {
+    let packet = match medium {
+        Medium::Ethernet => EthernetFrame::new_checked(frame)
+            .ok()
+            .filter(|frame| frame.ethertype() == EthernetProtocol::Ipv6)
+            .and_then(|frame| Ipv6Packet::new_checked(frame.payload()).ok()),
+        _ => Ipv6Packet::new_checked(frame).ok().filter(|packet| packet.version() == 6),
+    };
+    packet.is_some_and(|packet| packet.next_header() == IpProtocol::Ipv6Frag)
 }
 
 fn uses(socket: &smoltcp::socket::Socket<'_>, port: u16) -> bool {

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::task::Poll;
+use core::time::Duration;
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{ConnectError, RecvError, Socket, SocketBuffer, State};
@@ -68,6 +69,12 @@ impl Stream {
         socket.connect(stack.interface.context(), IpEndpoint::from(peer), port)?;
         (self.connected, self.fin, self.shut, self.failed) = (false, false, false, None);
         Ok(())
+    }
+
+    /// Asks a silent peer after so long whether it is still there, and gives it up when it has been silent four times as long. `None`, as at
+    /// first: whoever waits must know for how long.
+    pub fn set_keep_alive(&mut self, stack: &mut Stack<'_>, keep_alive: Option<Duration>) {
+        prepare(stack.sockets.get_mut(self.handle), keep_alive);
     }
 
     /// Whether the handshake is done.

@@ -24,6 +24,7 @@ use smoltcp::socket::udp::PacketMetadata;
 use crate::device::TapDevice;
 use crate::lease;
 use crate::ports::Ports;
+use crate::server::KEEP_ALIVE;
 use crate::station::Station;
 use crate::wait::wait;
 use crate::wire::TapWire;
@@ -226,6 +227,7 @@ impl ClientStack {
         self.stack.set_next_port(self.ports.next());
         let connecting = stream.connect(&mut self.stack, peer, 0);
         connecting.map_err(|error| anyhow!("there is no way to {}: {error}", peer.ip()))?;
+        stream.set_keep_alive(&mut self.stack, Some(KEEP_ALIVE));
         Ok(at)
     }
 

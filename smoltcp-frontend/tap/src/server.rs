@@ -61,6 +61,10 @@ impl Default for Options {
     }
 }
 
+/// A peer that has been silent so long is asked whether it is still there, a client's too, and is given up when it has been silent four times
+/// as long.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// After the grace is over: so long resets may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -200,7 +204,11 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
     /// Serves until it is stopped, and everything has ended.
     pub fn run(mut self) -> Result<()> {
         let common = Common {
-            settings: Settings { limits: self.options.limits, ..Settings::default() },
+            settings: Settings {
+                limits: self.options.limits,
+                keep_alive: Some(KEEP_ALIVE),
+                ..Settings::default()
+            },
             sockets: self.sockets_each(),
             once: self.options.once,
             datagrams: Rc::new(Cell::new(0)),

@@ -208,6 +208,7 @@ impl Station {
         getrandom::fill(&mut seed).context("the system has no random numbers")?;
         config.random_seed = u64::from_ne_bytes(seed);
         let mut interface = Interface::new(config, device, smoltcp::time::Instant::ZERO);
+        interface.set_reassembly_timeout(REASSEMBLY);
         let v4 = self.addresses.iter().find(|cidr| matches!(cidr, IpCidr::Ipv4(_)));
         if let Some(v4) = v4.filter(|_| self.dhcp.is_some()) {
             bail!(
@@ -245,6 +246,10 @@ impl Station {
         Ok(interface)
     }
 }
+
+/// Two datagrams are put together at once. Fragments whose others never come keep the next ones out no longer than this; 60 s would be usual
+/// where there is more room.
+const REASSEMBLY: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(2);
 
 fn cidr(text: &str) -> Result<IpCidr> {
     let Ok(cidr) = text.parse::<IpCidr>() else {

@@ -8,6 +8,7 @@ mod dhcp;
 mod edges;
 mod ending;
 mod harness;
+mod ipv6;
 mod names;
 mod namespace;
 mod problems;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         problems::TESTS,
         dhcp::TESTS,
         edges::TESTS,
+        ipv6::TESTS,
         names::TESTS,
     ]
     .concat();
