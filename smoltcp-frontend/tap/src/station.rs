@@ -58,9 +58,9 @@ pub struct Station {
         default_value = "02-00-00-00-00-01"
     )]
     pub mac: EthernetAddress,
-    /// What the DHCP server has lent.
+    /// What the DHCP server has lent: no option, but told when the station is there.
     #[arg(skip)]
-    pub(crate) lease: Option<Lease>,
+    pub lease: Option<Lease>,
 }
 
 /// A name for the router, where that is known only when the stack runs: the one that systemd has for it.
