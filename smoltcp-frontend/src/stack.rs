@@ -31,6 +31,32 @@ pub struct Memory<'a> {
     pub backlog: &'a mut [Parked],
 }
 
+impl Memory<'_> {
+    /// How many bytes a stack with so much memory takes in all, the [`Interface`] and the [`Stack`] too: to be added up with its pools' and
+    /// datagram sockets' own, before there is any of it.
+    ///
+    /// ```
+    /// use anywire_core::{ram::RamStore, service::echo, store::OpenIn};
+    /// use anywire_smoltcp::{pool, stack, udp};
+    ///
+    /// type Slots<'p, 'a> = pool::Memory<'p, 'a, echo::Session, OpenIn<RamStore<4, 1024>>>;
+    ///
+    /// /// Echo: 8 connections with 2 KiB each way, and 4 datagrams of 4 KiB in all each way.
+    /// const BYTES: usize = stack::Memory::size(8 + 1, 2048, 1024, 4)
+    ///     + Slots::size(8, (2048, 2048))
+    ///     + udp::Memory::size(4, 4096);
+    /// const _: () = assert!(BYTES < 320 << 10, "it does not fit on the board");
+    /// ```
+    pub const fn size(sockets: usize, output: usize, hold: usize, backlog: usize) -> usize {
+        size_of::<Interface>()
+            + size_of::<Stack<'_>>()
+            + sockets * size_of::<SocketStorage<'_>>()
+            + output
+            + hold
+            + backlog * size_of::<Parked>()
+    }
+}
+
 /// An interface, its sockets, and scratch for the sessions on them. It owns no device and no clock.
 pub struct Stack<'a> {
     pub(crate) interface: &'a mut Interface,

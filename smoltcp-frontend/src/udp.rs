@@ -33,6 +33,13 @@ pub struct Memory<'a> {
     pub send: &'a mut [u8],
 }
 
+impl Memory<'_> {
+    /// How many bytes it takes with so many slots and so many bytes each way, less what the stack has for the socket.
+    pub const fn size(slots: usize, bytes: usize) -> usize {
+        2 * (slots * size_of::<PacketMetadata>() + bytes)
+    }
+}
+
 impl<'a> Memory<'a> {
     fn socket(self) -> Socket<'a> {
         let receive = PacketBuffer::new(self.receive_slots, self.receive);

@@ -65,6 +65,9 @@ impl Default for Options {
 /// as long.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
+/// Room for the longest datagram, and as long as the send rings.
+const OUTPUT_LEN: usize = MAX_DATAGRAM + 1;
+
 /// After the grace is over: so long resets may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -219,8 +222,16 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
         let sockets: usize = self.bound.iter().map(|bound| bound.sockets(&common)).sum();
         let hold = self.bound.iter().map(|bound| bound.hold()).max().unwrap_or(0);
         let sockets = sockets + usize::from(self.dhcp.is_some());
+        let stack = stack::Memory::size(sockets, OUTPUT_LEN, hold, self.options.backlog);
+        let size = stack + self.bound.iter().map(|bound| bound.size(&common)).sum::<usize>();
+        tracing::debug!(
+            "all the memory the stack will ever use is {} KiB, for {} connections of each of {} services",
+            size.div_ceil(1024),
+            common.sockets,
+            self.bound.iter().filter(|bound| bound.place().0 == Protocol::Tcp).count()
+        );
         let mut sockets: Vec<_> = (0..sockets).map(|_| SocketStorage::EMPTY).collect();
-        let mut output = vec![0; MAX_DATAGRAM + 1];
+        let mut output = vec![0; OUTPUT_LEN];
         let mut hold = vec![0; hold];
         let mut backlog = vec![Parked::EMPTY; self.options.backlog];
         let stack_memory = stack::Memory {
