@@ -218,6 +218,13 @@ impl<'a> Stack<'a> {
         Some(self.sockets.add(socket))
     }
 
+    /// The same socket, less what smoltcp remembers of it besides: that it waits for a neighbour, which holds up the next one that it
+    /// is used for.
+    pub(crate) fn renew(&mut self, handle: SocketHandle) -> SocketHandle {
+        let socket = self.sockets.remove(handle);
+        self.sockets.add(socket)
+    }
+
     /// Takes a socket away.
     #[cfg(feature = "dhcp")]
     pub(crate) fn remove(&mut self, handle: SocketHandle) -> smoltcp::socket::Socket<'a> {

@@ -41,6 +41,9 @@ pub enum StreamError {
     ShutDown,
 }
 
+/// Nobody listens there for longer than a moment in which nothing comes.
+const ANY: u16 = 1;
+
 impl Stream {
     /// A socket with these rings: as large as the windows are to be. `None`: the stack has no room for another.
     pub fn new<'a>(
@@ -64,6 +67,7 @@ impl Stream {
         port: u16,
     ) -> Result<(), ConnectError> {
         let port = if port == 0 { stack.ephemeral_port() } else { port };
+        self.handle = stack.renew(self.handle);
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
         socket.abort();
         socket.connect(stack.interface.context(), IpEndpoint::from(peer), port)?;
@@ -144,9 +148,16 @@ impl Stream {
         self.shut = true;
     }
 
-    /// Resets the connection.
+    /// Resets the connection. If the peer has not answered yet there is none, and nothing to reset: a neighbour that is not there would be
+    /// looked for again and again, and no other in the meantime.
     pub fn abort(&mut self, stack: &mut Stack<'_>) {
-        self.look(stack).abort();
+        let socket = self.look(stack);
+        let asked = socket.state() == State::SynSent;
+        socket.abort();
+        if asked && socket.listen(ANY).is_ok() {
+            // Listening has made it forget whom the reset would go to.
+            socket.close();
+        }
         self.failed.get_or_insert(StreamError::NotConnected);
     }
 

@@ -253,6 +253,7 @@ impl Asker {
     /// Forgets all that has come, and begins anew: from `port` or, if that is 0, from one that the stack picks.
     pub fn bind(&mut self, stack: &mut Stack<'_>, port: u16) -> Result<(), BindError> {
         let port = if port == 0 { stack.ephemeral_port() } else { port };
+        self.handle = stack.renew(self.handle);
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
         socket.close();
         socket.bind(port)

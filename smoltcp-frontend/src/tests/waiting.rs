@@ -309,3 +309,30 @@ fn neighbours_are_known_by_their_frames() {
         }
     }
 }
+
+/// smoltcp looks for one neighbour a second. One that is given up is looked for no longer, or none after it would ever be found.
+#[test]
+fn a_neighbour_that_is_given_up_is_in_nobodys_way() {
+    let mut sim = all();
+    let at = sim.stream(512, 512);
+    let (stack, stream) = (&mut sim.net.b.stack, &mut sim.streams[at]);
+    stream.connect(stack, "10.0.0.99:7".parse().unwrap(), 0).unwrap();
+    sim.net.run(MS * 1200);
+    sim.abort(at);
+    assert!(!sim.streams[at].lingers(&sim.net.b.stack), "there is nobody to reset");
+    let frames = sim.net.wire.frames();
+    sim.net.run(SECOND * 20);
+    assert_eq!(sim.net.wire.frames(), frames, "it is looked for");
+
+    // The same socket, at once, for a neighbour that is known.
+    let (stack, stream) = (&mut sim.net.b.stack, &mut sim.streams[at]);
+    stream.connect(stack, "10.0.0.99:7".parse().unwrap(), 0).unwrap();
+    sim.net.run(MS * 10);
+    sim.abort(at);
+    let before = sim.net.now();
+    sim.dial(at, 9900);
+    sim.connected(at).unwrap();
+    assert!(sim.net.now().saturating_since(before) < MS * 100);
+    sim.send(at, b"others");
+    assert_eq!(sim.read_exact(at, 6), b"others");
+}
