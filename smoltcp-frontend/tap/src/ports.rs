@@ -5,16 +5,19 @@
 //! moment depends on a secret that is the same until the machine is started anew, so that nobody far away can tell (RFC 6056).
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
-/// Gives out ports.
+/// Gives out ports, each once, however many there are of these.
 #[derive(Debug)]
 pub(crate) struct Ports {
     secret: u64,
-    last: u64,
 }
+
+/// For which millisecond the last one was.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// Known to whoever is on this machine, and to nobody else.
 const SECRET: &str = "/proc/sys/kernel/random/boot_id";
@@ -32,18 +35,21 @@ impl Ports {
             }
             Err(_) => getrandom::u64()?,
         };
-        Ok(Self { secret, last: 0 })
+        Ok(Self { secret })
     }
 
-    pub(crate) fn next(&mut self) -> u16 {
+    pub(crate) fn next(&self) -> u16 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.at(since.as_millis())
+        self.at(since.as_millis(), &LAST)
     }
 
-    fn at(&mut self, unix_ms: u128) -> u16 {
+    fn at(&self, unix_ms: u128, last: &AtomicU64) -> u16 {
+        let now = u64::try_from(unix_ms).unwrap_or(0);
         // Whoever takes them faster is ahead of the clock.
-        self.last = u64::try_from(unix_ms).unwrap_or(0).max(self.last + 1);
-        let port = (self.secret % PORTS + self.last % PORTS) % PORTS;
+        let after = |last: u64| now.max(last.saturating_add(1));
+        let last = last.fetch_update(Relaxed, Relaxed, |last| Some(after(last)));
+        let millisecond = last.map_or(now, after);
+        let port = (self.secret % PORTS + millisecond % PORTS) % PORTS;
         // There are fewer than 2^16 of them, with those below.
         (port + 1024) as u16
     }
@@ -60,10 +66,10 @@ mod tests {
         let mut used = HashMap::new();
         let mut now: u128 = 1_795_000_000_000;
         for run in 0..30_000 {
-            let mut ports = Ports { secret: 0x1234_5678_9abc, last: 0 };
+            let (ports, last) = (Ports { secret: 0x1234_5678_9abc }, AtomicU64::new(0));
             // Up to eight connections at once, the time they take, and a pause until the next run.
             for _ in 0..=run % 8 {
-                let before = used.insert(ports.at(now), now);
+                let before = used.insert(ports.at(now, &last), now);
                 assert!(before.is_none_or(|before| now - before > 60_000), "run {run}");
             }
             now += 8 + run % 5;
@@ -73,10 +79,13 @@ mod tests {
 
     #[test]
     fn a_secret_and_the_clock_say_where_they_are() {
-        let (mut one, mut other) = (Ports::new().unwrap(), Ports::new().unwrap());
+        let (one, other) = (Ports::new().unwrap(), Ports::new().unwrap());
         assert_eq!(one.secret, other.secret);
-        assert_eq!(one.at(5000), other.at(5000));
-        assert_ne!(one.at(5000), other.at(5002));
-        assert!(one.at(5000) >= 1024);
+        let at = |ports: &Ports, ms| ports.at(ms, &AtomicU64::new(0));
+        assert_eq!(at(&one, 5000), at(&other, 5000));
+        assert_ne!(at(&one, 5000), at(&other, 5002));
+        assert!(at(&one, 5000) >= 1024);
+        // In one program they never give out the same.
+        assert_ne!(one.next(), other.next());
     }
 }
