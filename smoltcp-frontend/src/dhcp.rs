@@ -59,7 +59,7 @@ const DISCOVER: Duration = Duration::from_secs(5);
 const FIRST_DISCOVER: Duration = Duration::from_secs(1);
 
 impl Dhcp {
-    /// A client, which asks at the next poll. `None`: the stack has no room for another socket.
+    /// A client, which asks at the next poll. The interface needs room for one address more. `None`: the stack has no room for another socket.
     pub fn new(stack: &mut Stack<'_>) -> Option<Self> {
         let mut socket = Socket::new();
         discover_again_after(&mut socket, FIRST_DISCOVER);
@@ -152,7 +152,7 @@ impl Lease {
 
     fn apply(&self, interface: &mut Interface) {
         interface.update_ip_addrs(|addresses| {
-            // Of a static address there is one less at the most: there is room, or the caller has taken it all.
+            // Whoever has given the interface other addresses has left room for this one.
             let _ = addresses.push(IpCidr::Ipv4(self.address));
         });
         if let Some(router) = self.router {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use anywire_smoltcp::dhcp::Lease;
 use clap::builder::ArgPredicate;
+use smoltcp::config::IFACE_MAX_ADDR_COUNT;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
@@ -149,8 +150,12 @@ impl Station {
         self.addresses.iter().copied().chain(leased).chain(self.link_local())
     }
 
-    /// What every station that has IPv6 has, for its own link (RFC 4291), unless one was given: made of the Ethernet address.
+    /// What every station that has IPv6 has, for its own link (RFC 4291), unless one was given: made of the Ethernet address. Where so many are
+    /// given that there is no room for it, it is done without.
     fn link_local(&self) -> Option<IpCidr> {
+        if self.addresses.len() + usize::from(self.dhcp.is_some()) >= IFACE_MAX_ADDR_COUNT {
+            return None;
+        }
         let v6 = |cidr: &IpCidr| match cidr {
             IpCidr::Ipv6(cidr) => Some(cidr.address()),
             IpCidr::Ipv4(_) => None,
@@ -215,20 +220,17 @@ impl Station {
                 "with --dhcp the server says which IPv4 address is ours: leave --address {v4} out"
             );
         }
-        let mut room = true;
-        interface.update_ip_addrs(|addresses| {
-            room = self.addresses.iter().all(|&cidr| addresses.push(cidr).is_ok());
-            if let Some(link_local) = self.link_local() {
-                // Where so many addresses are given that there is no room, it is done without.
-                let _ = addresses.push(link_local);
-            }
-        });
+        let (given, leased) = (self.addresses.len(), usize::from(self.dhcp.is_some()));
         ensure!(
-            room,
-            "{} addresses are more than the stack has room for, which is {}",
-            self.addresses.len(),
-            smoltcp::config::IFACE_MAX_ADDR_COUNT
+            given + leased <= IFACE_MAX_ADDR_COUNT,
+            "{} addresses are more than the stack has room for, which is {IFACE_MAX_ADDR_COUNT}",
+            given + leased
         );
+        let link_local = self.link_local();
+        interface.update_ip_addrs(|addresses| {
+            // That there is room was seen above.
+            addresses.extend(self.addresses.iter().copied().chain(link_local));
+        });
         // A lease's router is the DHCP client's business.
         let own = Self { lease: None, ..self.clone() };
         for router in own.routers() {
