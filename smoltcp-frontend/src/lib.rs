@@ -5,10 +5,15 @@
 pub mod backlog;
 pub mod blocking;
 pub mod chance;
+#[cfg(feature = "dhcp")]
+pub mod dhcp;
 mod drive;
 pub mod endpoint;
 pub mod faults;
 mod lone_fin;
+#[cfg(feature = "dns")]
+pub mod names;
+mod neighbours;
 pub mod observer;
 pub mod pool;
 pub mod sim;

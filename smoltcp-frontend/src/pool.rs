@@ -72,6 +72,13 @@ impl<'p, 'a, S, F> Memory<'p, 'a, S, F> {
     }
 }
 
+impl<S, F> Memory<'_, '_, S, F> {
+    /// How many bytes the memory for so many connections takes, less what the stack has for their sockets.
+    pub const fn size(slots: usize, (receive_len, send_len): (usize, usize)) -> usize {
+        slots * (size_of::<Slot<S, F>>() + receive_len + send_len)
+    }
+}
+
 /// A stream service on a port of a stack. `F` is what the stack's store has for an open file, [`OpenIn`] it.
 #[derive(Debug)]
 pub struct Pool<'p, V: StreamService, F> {

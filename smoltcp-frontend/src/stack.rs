@@ -7,12 +7,14 @@ use core::time::Duration;
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::store::Store;
 use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
-use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::socket::AnySocket;
+use smoltcp::wire::{EthernetFrame, EthernetProtocol, HardwareAddress, IpProtocol, Ipv6Packet};
 
 use crate::backlog::{Backlog, Parked};
 use crate::endpoint::{Admission, Endpoint, Kit};
 use crate::lone_fin::LoneFin;
+use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
@@ -31,6 +33,32 @@ pub struct Memory<'a> {
     pub backlog: &'a mut [Parked],
 }
 
+impl Memory<'_> {
+    /// How many bytes a stack with so much memory takes in all, the [`Interface`] and the [`Stack`] too: to be added up with its pools' and
+    /// datagram sockets' own, before there is any of it.
+    ///
+    /// ```
+    /// use anywire_core::{ram::RamStore, service::echo, store::OpenIn};
+    /// use anywire_smoltcp::{pool, stack, udp};
+    ///
+    /// type Slots<'p, 'a> = pool::Memory<'p, 'a, echo::Session, OpenIn<RamStore<4, 1024>>>;
+    ///
+    /// /// Echo: 8 connections with 2 KiB each way, and 4 datagrams of 4 KiB in all each way.
+    /// const BYTES: usize = stack::Memory::size(8 + 1, 2048, 1024, 4)
+    ///     + Slots::size(8, (2048, 2048))
+    ///     + udp::Memory::size(4, 4096);
+    /// const _: () = assert!(BYTES < 320 << 10, "it does not fit on the board");
+    /// ```
+    pub const fn size(sockets: usize, output: usize, hold: usize, backlog: usize) -> usize {
+        size_of::<Interface>()
+            + size_of::<Stack<'_>>()
+            + sockets * size_of::<SocketStorage<'_>>()
+            + output
+            + hold
+            + backlog * size_of::<Parked>()
+    }
+}
+
 /// An interface, its sockets, and scratch for the sessions on them. It owns no device and no clock.
 pub struct Stack<'a> {
     pub(crate) interface: &'a mut Interface,
@@ -40,6 +68,7 @@ pub struct Stack<'a> {
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
     lone_fin: LoneFin,
+    neighbours: Neighbours,
     /// The last poll left something undone.
     more: bool,
     /// What the device said at the last poll.
@@ -49,8 +78,8 @@ pub struct Stack<'a> {
     port: u16,
 }
 
-/// Where the ports of the connections that we make come from (RFC 6335).
-const EPHEMERAL: core::ops::RangeInclusive<u16> = 49152..=65535;
+/// Where the ports of the connections that we make come from: as many as there are (RFC 6056, 3.2).
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 1024..=65535;
 
 /// What a stack has done with frames, so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +92,8 @@ pub struct Traffic {
     pub syns_dropped: u64,
     /// SYNs of connections that there were already, or to an address that is not ours.
     pub syns_ignored: u64,
+    /// Frames with a piece of an IPv6 datagram: those are not put together.
+    pub fragments_ipv6: u64,
 }
 
 /// Frames taken from the device before sessions and senders have their turn.
@@ -87,6 +118,7 @@ impl<'a> Stack<'a> {
             hold,
             backlog: Backlog::new(backlog),
             lone_fin: LoneFin::new(),
+            neighbours: Neighbours::none(),
             more: false,
             ip_mtu: 0,
             traffic: Traffic::default(),
@@ -164,10 +196,11 @@ impl<'a> Stack<'a> {
         self.free
     }
 
-    /// Where to begin with the ports of connections that we make. A random one keeps a peer that still remembers our last run
-    /// from taking a new connection for an old one.
-    pub fn set_first_port(&mut self, random: u16) {
-        self.port = EPHEMERAL.start() | random;
+    /// Where to go on with the ports of connections that we make. A peer that still remembers a connection of an earlier run takes a new one
+    /// from the same port for that: so begin with a random one or, where there is a clock that goes on between runs, with one that does too
+    /// (RFC 6056).
+    pub fn set_next_port(&mut self, port: u16) {
+        self.port = port.max(*EPHEMERAL.start());
     }
 
     /// A port that no socket of ours uses.
@@ -193,6 +226,20 @@ impl<'a> Stack<'a> {
         Some(self.sockets.add(socket))
     }
 
+    /// The same socket, less what smoltcp remembers of it besides: that it waits for a neighbour, which holds up the next one that it
+    /// is used for.
+    pub(crate) fn renew(&mut self, handle: SocketHandle) -> SocketHandle {
+        let socket = self.sockets.remove(handle);
+        self.sockets.add(socket)
+    }
+
+    /// Takes a socket away.
+    #[cfg(feature = "dhcp")]
+    pub(crate) fn remove(&mut self, handle: SocketHandle) -> smoltcp::socket::Socket<'a> {
+        self.free += 1;
+        self.sockets.remove(handle)
+    }
+
     /// Feeds a burst of frames to the interface, one by one, each after its port has made way if it asks for a connection.
     fn ingress<'e, D, P, T>(&mut self, now: Instant, device: &mut D, endpoints: &mut [P]) -> usize
     where
@@ -207,6 +254,7 @@ impl<'a> Stack<'a> {
             self.traffic.frames += 1;
             let meta = rx.meta();
             rx.consume(|frame| {
+                self.traffic.fragments_ipv6 += u64::from(is_ipv6_fragment(medium, frame));
                 if let Some(syn) = Syn::parse(medium, frame) {
                     match self.admit(now, &syn, endpoints) {
                         Admission::NotMine | Admission::Pass => {}
@@ -281,6 +329,18 @@ impl<'a> Stack<'a> {
 
     /// Hands the interface one frame, and what it may answer with at once.
     fn feed(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
+        if let HardwareAddress::Ethernet(ours) = self.interface.hardware_addr()
+            && let Some(neighbour) = self.neighbours.news(self.interface, frame, now)
+        {
+            let mut introduction = [0; neighbours::FRAME_LEN];
+            let len = neighbour.introduce(&mut introduction, ours);
+            let introduction = introduction.get(..len).unwrap_or_default();
+            self.hand(now, introduction, PacketMeta::default(), Nowhere);
+        }
+        self.hand(now, frame, meta, tx);
+    }
+
+    fn hand(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
         let mut device = OneFrame { frame: Frame { bytes: frame, meta }, tx: Some(tx) };
         let _ = self.interface.poll_ingress_single(to_smoltcp(now), &mut device, &mut self.sockets);
     }
@@ -352,6 +412,17 @@ impl fmt::Debug for Stack<'_> {
             .field("waiting", &self.backlog.len())
             .finish_non_exhaustive()
     }
+}
+
+fn is_ipv6_fragment(medium: Medium, frame: &[u8]) -> bool {
+    let packet = match medium {
+        Medium::Ethernet => EthernetFrame::new_checked(frame)
+            .ok()
+            .filter(|frame| frame.ethertype() == EthernetProtocol::Ipv6)
+            .and_then(|frame| Ipv6Packet::new_checked(frame.payload()).ok()),
+        _ => Ipv6Packet::new_checked(frame).ok().filter(|packet| packet.version() == 6),
+    };
+    packet.is_some_and(|packet| packet.next_header() == IpProtocol::Ipv6Frag)
 }
 
 fn uses(socket: &smoltcp::socket::Socket<'_>, port: u16) -> bool {

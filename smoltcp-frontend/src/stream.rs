@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::task::Poll;
+use core::time::Duration;
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{ConnectError, RecvError, Socket, SocketBuffer, State};
@@ -43,6 +44,9 @@ pub enum StreamError {
     ShutDown,
 }
 
+/// Nobody listens there for longer than a moment in which nothing comes.
+const ANY: u16 = 1;
+
 impl Stream {
     /// A socket with these rings: as large as the windows are to be. `None`: the stack has no room for another.
     pub fn new<'a>(
@@ -66,11 +70,18 @@ impl Stream {
         port: u16,
     ) -> Result<(), ConnectError> {
         let port = if port == 0 { stack.ephemeral_port() } else { port };
+        self.handle = stack.renew(self.handle);
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
         socket.abort();
         socket.connect(stack.interface.context(), IpEndpoint::from(peer), port)?;
         (self.connected, self.fin, self.shut, self.failed) = (false, false, false, None);
         Ok(())
+    }
+
+    /// Asks a silent peer after so long whether it is still there, and gives it up when it has been silent four times as long. `None`, as at
+    /// first: whoever waits must know for how long.
+    pub fn set_keep_alive(&mut self, stack: &mut Stack<'_>, keep_alive: Option<Duration>) {
+        prepare(stack.sockets.get_mut(self.handle), keep_alive);
     }
 
     /// Whether the handshake is done.
@@ -145,9 +156,16 @@ impl Stream {
         Ok(())
     }
 
-    /// Resets the connection.
+    /// Resets the connection. If the peer has not answered yet there is none, and nothing to reset: a neighbour that is not there would be
+    /// looked for again and again, and no other in the meantime.
     pub fn abort(&mut self, stack: &mut Stack<'_>) {
-        self.look(stack).abort();
+        let socket = self.look(stack);
+        let asked = socket.state() == State::SynSent;
+        socket.abort();
+        if asked && socket.listen(ANY).is_ok() {
+            // Listening has made it forget whom the reset would go to.
+            socket.close();
+        }
         self.failed.get_or_insert(StreamError::NotConnected);
     }
 

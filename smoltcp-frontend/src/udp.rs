@@ -33,6 +33,13 @@ pub struct Memory<'a> {
     pub send: &'a mut [u8],
 }
 
+impl Memory<'_> {
+    /// How many bytes it takes with so many slots and so many bytes each way, less what the stack has for the socket.
+    pub const fn size(slots: usize, bytes: usize) -> usize {
+        2 * (slots * size_of::<PacketMetadata>() + bytes)
+    }
+}
+
 impl<'a> Memory<'a> {
     fn socket(self) -> Socket<'a> {
         let receive = PacketBuffer::new(self.receive_slots, self.receive);
@@ -246,6 +253,7 @@ impl Asker {
     /// Forgets all that has come, and begins anew: from `port` or, if that is 0, from one that the stack picks.
     pub fn bind(&mut self, stack: &mut Stack<'_>, port: u16) -> Result<(), BindError> {
         let port = if port == 0 { stack.ephemeral_port() } else { port };
+        self.handle = stack.renew(self.handle);
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
         socket.close();
         socket.bind(port)

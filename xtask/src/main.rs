@@ -3,6 +3,7 @@
 //! A module per command; `cargo xtask help` lists them. What CI runs (`.ci/run`) is `cargo xtask test` and
 //! `cargo xtask lint`, so nothing happens there that cannot be had here.
 
+mod demo;
 mod lint;
 mod no_std;
 mod samples;
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Let Linux's own programs talk to every service of our stack and ours to Linux's, and say what worked; changes nothing
+    Demo(demo::Args),
     /// Build the programs, then run the tests
     Test(test::Args),
     /// Check formatting, clippy, the documentation and the no_std packages, and report all that is wrong at the end
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
+        Command::Demo(args) => demo::run(args),
         Command::Test(args) => test::run(args),
         Command::Lint => lint::run(),
         Command::NoStd => no_std::run(),

@@ -15,6 +15,9 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
+pub(crate) use device::Tap;
+pub(crate) use shell::enter;
+
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Make a persistent TAP device and address Linux's end; needs root

@@ -297,3 +297,22 @@ fn a_slow_reader_that_has_ended_does_not_stall() {
     let took = sim.net.now().saturating_since(begun);
     assert!(took < MS * 200, "{took:?}: it waited for a window probe");
 }
+
+/// Its window is shut for minutes, and it says so whenever it is asked: it is neither idle nor gone, and nothing waits once it reads.
+#[test]
+fn a_window_that_opens_after_minutes_is_used_at_once() {
+    let content = pattern(20_000);
+    let settings = Settings { keep_alive: Some(SECOND * 20), ..Settings::default() };
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(file::File), 1, (2048, 8192), settings)]);
+    sim.file("f", &content);
+    let at = sim.stream(1000, 512);
+    sim.dial(at, 6565);
+    sim.connected(at).unwrap();
+    sim.send(at, b"f\n");
+    sim.net.run(SECOND * 200);
+    let opened = sim.net.now();
+    assert!(sim.read_all(at).unwrap() == content);
+    let took = sim.net.now().saturating_since(opened);
+    assert!(took < MS * 200, "{took:?}");
+}

@@ -84,7 +84,7 @@ fn after_a_day_nothing_is_missing() {
                 Visit::Polite => {
                     let mut buf = [0; 1024];
                     if let Poll::Ready(Ok(4)) = stream.write(stack, b"f\nxx") {
-                        stream.shutdown(stack);
+                        let _ = stream.shutdown(stack);
                     }
                     match stream.read(stack, &mut buf) {
                         Poll::Ready(Ok(n)) if n > 0 => files += u64::from(*port == FILE),
@@ -99,14 +99,14 @@ fn after_a_day_nothing_is_missing() {
                 }
                 Visit::Silent => match stream.readable(stack) {
                     Poll::Ready(_) => {
-                        stream.shutdown(stack);
+                        let _ = stream.shutdown(stack);
                         *visit = Visit::Away;
                     }
                     Poll::Pending => {}
                 },
                 Visit::Deaf => {
                     let _ = stream.write(stack, b"f\n");
-                    stream.shutdown(stack);
+                    let _ = stream.shutdown(stack);
                     if random.below(10) == 0 {
                         *visit = Visit::Away;
                     }

@@ -107,7 +107,7 @@ fn served_while(sim: &mut Sim, mut flood: impl FnMut(&mut Sim)) -> Duration {
                 Poll::Pending => {}
             }
             if written == sent.len() {
-                stream.shutdown(stack);
+                let _ = stream.shutdown(stack);
             }
         }
         match stream.read(stack, &mut buf) {

@@ -309,3 +309,38 @@ fn memory_that_is_too_small_is_told_and_nothing_panics() {
     assert_eq!(make(1024, 1100, 0, 0, 7), Err(PoolError::Empty));
     assert_eq!(make(1024, 1100, 1, 4096, 0), Err(PoolError::Empty));
 }
+
+#[test]
+fn memory_is_as_large_as_was_computed() {
+    type Echoes<'p, 'a> = pool::Memory<'p, 'a, <Echo as StreamService>::Session, File>;
+    const SLOTS: usize = 3;
+    const RINGS: (usize, usize) = (512, 256);
+    /// It is known when the program is compiled.
+    const POOL: usize = Echoes::size(SLOTS, RINGS);
+    const STACK: usize = stack::Memory::size(SLOTS + 1, 100, 10, 2);
+    const DATAGRAMS: usize = crate::udp::Memory::size(2, 1000);
+
+    let slots = [const { Slot::<<Echo as StreamService>::Session, File>::EMPTY }; SLOTS];
+    assert_eq!(POOL, size_of_val(&slots) + SLOTS * (512 + 256));
+    let sockets = [const { SocketStorage::EMPTY }; SLOTS + 1];
+    let own = size_of::<smoltcp::iface::Interface>() + size_of::<Stack<'_>>();
+    assert_eq!(STACK, own + size_of_val(&sockets) + 110 + size_of_val(&[Parked::EMPTY; 2]));
+    let places = [smoltcp::socket::udp::PacketMetadata::EMPTY; 2];
+    assert_eq!(DATAGRAMS, 2 * (size_of_val(&places) + 1000));
+}
+
+/// Where interrupts or threads take turns with it.
+#[test]
+fn a_stack_can_live_in_a_static() {
+    static STACK: std::sync::Mutex<Option<Stack<'static>>> = std::sync::Mutex::new(None);
+
+    let packets = || Vec::leak(vec![Packet::EMPTY; 4]);
+    let mut wire = Wire::new(packets(), packets());
+    *STACK.lock().unwrap() = Some(super::stack(&mut wire, Side::A, 1, 0));
+    let mut stack = STACK.lock().unwrap();
+    let stack = stack.as_mut().unwrap();
+    let now = anywire_core::instant::Instant::ZERO;
+    let nothing: &mut [&mut dyn Endpoint<Files>] = &mut [];
+    stack.poll(|| now, &mut wire.end(Side::A), nothing, &mut Files::new(), &mut ());
+    assert_eq!(stack.free_sockets(), 1);
+}

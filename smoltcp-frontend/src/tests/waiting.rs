@@ -216,12 +216,23 @@ fn an_answer_to_nobody_does_not_stand_in_the_way_for_ever() {
     let mut asker = Asker::new(&mut sim.net.b.stack, memory(8, 8192)).unwrap();
     let (peer, stack) = (sim::address(Side::A, 9900), &mut sim.net.b.stack);
     asker.bind(stack, 0).unwrap();
-    // From an address on the own network that nobody has.
-    let handle_local = smoltcp::wire::IpAddress::v4(10, 0, 0, 99);
-    asker.send_from(stack, peer, handle_local, b"who am I?").unwrap();
+    let mut buf = [0; 8];
+    // From an address on the own network that nobody has: the answer goes where the question came from, and is in nobody's way.
+    let nobody = smoltcp::wire::IpAddress::v4(10, 0, 0, 99);
+    asker.send_from(stack, peer, nobody, b"who am I?").unwrap();
+    asker.send(stack, peer, b"me").unwrap();
+    assert!(
+        sim.net.run_until(MS * 10, |net| {
+            asker.receive(&mut net.b.stack, peer, &mut buf).is_ready()
+        })
+    );
+    // From another network, to which nobody leads.
+    let router = core::net::Ipv4Addr::new(10, 0, 0, 98);
+    sim.net.a.stack.interface().routes_mut().add_default_ipv4_route(router).unwrap();
+    let far = smoltcp::wire::IpAddress::v4(10, 9, 9, 9);
+    asker.send_from(&mut sim.net.b.stack, peer, far, b"who am I?").unwrap();
     sim.net.run(MS * 10);
     asker.send(&mut sim.net.b.stack, peer, b"me").unwrap();
-    let mut buf = [0; 8];
     let got = sim
         .net
         .run_until(SECOND * 2, |net| asker.receive(&mut net.b.stack, peer, &mut buf).is_ready());
@@ -234,4 +245,94 @@ fn an_answer_to_nobody_does_not_stand_in_the_way_for_ever() {
         })
     );
     assert_eq!(sim.counts().dropped, 1);
+}
+
+/// Whoever writes to us need not be looked for; nor does a broken frame, or one from nobody, break anything.
+#[test]
+fn neighbours_are_known_by_their_frames() {
+    use crate::neighbours::{FRAME_LEN, Neighbours};
+    use smoltcp::wire::{ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, HardwareAddress};
+
+    let mut wire_packets = (vec![sim::Packet::EMPTY; 4], vec![sim::Packet::EMPTY; 4]);
+    let mut wire = sim::Wire::new(&mut wire_packets.0, &mut wire_packets.1);
+    let interface = sim::interface(&mut wire, Side::A);
+    let HardwareAddress::Ethernet(ours) = interface.hardware_addr() else { unreachable!() };
+    let SocketAddr::V4(local) = sim::address(Side::A, 1) else { unreachable!() };
+    let SocketAddr::V4(peer) = sim::address(Side::B, 1) else { unreachable!() };
+    let mac = EthernetAddress([2, 0, 0, 0, 0, 77]);
+    let mut frame = vec![0; 14 + 20];
+    frame[..6].copy_from_slice(&ours.0);
+    frame[6..12].copy_from_slice(&mac.0);
+    frame[12..16].copy_from_slice(&[0x08, 0x00, 0x45, 0]);
+    frame[17] = 20;
+    frame[26..30].copy_from_slice(&peer.ip().octets());
+    frame[30..34].copy_from_slice(&local.ip().octets());
+
+    let mut neighbours = Neighbours::none();
+    let now = Instant::ZERO;
+    let news = neighbours.news(&interface, &frame, now).expect("they are new");
+    let mut said = [0; FRAME_LEN];
+    let len = news.introduce(&mut said, ours);
+    let said = EthernetFrame::new_checked(&said[..len]).unwrap();
+    let arp = ArpRepr::parse(&ArpPacket::new_checked(said.payload()).unwrap()).unwrap();
+    let ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, .. } = arp else {
+        unreachable!()
+    };
+    assert_eq!((source_hardware_addr, source_protocol_addr), (mac, *peer.ip()));
+    assert!(neighbours.news(&interface, &frame, now).is_none(), "it is no news any longer");
+    assert!(neighbours.news(&interface, &frame, now + SECOND).is_some(), "it may be forgotten");
+    frame[11] = 78;
+    assert!(neighbours.news(&interface, &frame, now + SECOND).is_some(), "they have moved");
+
+    // From another network, from nobody, from us, to somebody else.
+    for (at, bytes) in [
+        (26, [10, 9, 9, 9]),
+        (26, [0; 4]),
+        (26, local.ip().octets()),
+        (30, peer.ip().octets()),
+        (30, [255; 4]),
+        (6, [0xff; 4]),
+        (0, [2, 0, 0, 9]),
+    ] {
+        let mut other = frame.clone();
+        other[at..at + 4].copy_from_slice(&bytes);
+        assert!(Neighbours::none().news(&interface, &other, now).is_none(), "{at} {bytes:?}");
+    }
+    for at in 0..frame.len() {
+        assert!(Neighbours::none().news(&interface, &frame[..at], now).is_none());
+        for flip in 1..=255 {
+            let mut broken = frame.clone();
+            broken[at] ^= flip;
+            if let Some(news) = Neighbours::none().news(&interface, &broken, now) {
+                news.introduce(&mut [0; FRAME_LEN], ours);
+            }
+        }
+    }
+}
+
+/// smoltcp looks for one neighbour a second. One that is given up is looked for no longer, or none after it would ever be found.
+#[test]
+fn a_neighbour_that_is_given_up_is_in_nobodys_way() {
+    let mut sim = all();
+    let at = sim.stream(512, 512);
+    let (stack, stream) = (&mut sim.net.b.stack, &mut sim.streams[at]);
+    stream.connect(stack, "10.0.0.99:7".parse().unwrap(), 0).unwrap();
+    sim.net.run(MS * 1200);
+    sim.abort(at);
+    assert!(!sim.streams[at].lingers(&sim.net.b.stack), "there is nobody to reset");
+    let frames = sim.net.wire.frames();
+    sim.net.run(SECOND * 20);
+    assert_eq!(sim.net.wire.frames(), frames, "it is looked for");
+
+    // The same socket, at once, for a neighbour that is known.
+    let (stack, stream) = (&mut sim.net.b.stack, &mut sim.streams[at]);
+    stream.connect(stack, "10.0.0.99:7".parse().unwrap(), 0).unwrap();
+    sim.net.run(MS * 10);
+    sim.abort(at);
+    let before = sim.net.now();
+    sim.dial(at, 9900);
+    sim.connected(at).unwrap();
+    assert!(sim.net.now().saturating_since(before) < MS * 100);
+    sim.send(at, b"others");
+    assert_eq!(sim.read_exact(at, 6), b"others");
 }

@@ -49,6 +49,9 @@ pub(crate) trait Bound<T: Store>: Send {
     /// How many sockets it needs of the stack.
     fn sockets(&self, common: &Common) -> usize;
 
+    /// How many bytes it takes, less what the stack has for the sockets.
+    fn size(&self, common: &Common) -> usize;
+
     /// The memory for so many.
     fn memory(&self, common: &Common) -> Memory;
 
@@ -105,6 +108,11 @@ where
         common.sockets
     }
 
+    fn size(&self, common: &Common) -> usize {
+        let len = Self::ring_len();
+        pool::Memory::<V::Session, OpenIn<T>>::size(common.sockets, (len, len))
+    }
+
     fn memory(&self, common: &Common) -> Memory {
         let bytes = vec![0; 2 * Self::ring_len() * common.sockets];
         Memory { bytes, received: Vec::new(), sent: Vec::new() }
@@ -155,6 +163,10 @@ where
 
     fn sockets(&self, _: &Common) -> usize {
         1
+    }
+
+    fn size(&self, _: &Common) -> usize {
+        udp::Memory::size(DATAGRAMS, DATAGRAMS_LEN)
     }
 
     fn memory(&self, _: &Common) -> Memory {

@@ -22,7 +22,15 @@ pub struct TapDevice {
     /// One frame each, used again and again.
     received: Box<[u8]>,
     sent: Box<[u8]>,
+    state: State,
+}
+
+/// What has become of it.
+#[derive(Debug, Default)]
+struct State {
     lost: u64,
+    /// The interface was down when a frame was last sent.
+    down: bool,
     failed: Option<Errno>,
 }
 
@@ -65,8 +73,7 @@ impl TapDevice {
             mtu,
             received: vec![0; mtu + ETHERNET_HEADER + VLAN_TAG].into(),
             sent: vec![0; mtu + ETHERNET_HEADER].into(),
-            lost: 0,
-            failed: None,
+            state: State::default(),
         })
     }
 
@@ -82,12 +89,12 @@ impl TapDevice {
 
     /// Frames that the kernel did not take, so far. They are lost as on any wire.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.state.lost
     }
 
     /// Fails once the device is gone: it will carry nothing any more.
     pub fn check(&self) -> io::Result<()> {
-        match self.failed {
+        match self.state.failed {
             None => Ok(()),
             Some(errno) => {
                 let error = io::Error::from(errno);
@@ -118,23 +125,26 @@ impl Device for TapDevice {
             Ok(len) => len,
             Err(Errno::AGAIN | Errno::INTR) => return None,
             Err(errno) => {
-                self.failed = Some(errno);
+                self.state.failed = Some(errno);
                 return None;
             }
         };
         let frame = self.received.get(..len).unwrap_or_default();
-        let (tun, frame_to_send) = (self.tun.as_fd(), &mut *self.sent);
-        let transmit =
-            Transmit { tun, frame: frame_to_send, lost: &mut self.lost, failed: &mut self.failed };
+        let transmit = Transmit {
+            tun: self.tun.as_fd(),
+            name: &self.name,
+            frame: &mut self.sent,
+            state: &mut self.state,
+        };
         Some((Received(frame), transmit))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Transmit<'_>> {
         Some(Transmit {
             tun: self.tun.as_fd(),
+            name: &self.name,
             frame: &mut self.sent,
-            lost: &mut self.lost,
-            failed: &mut self.failed,
+            state: &mut self.state,
         })
     }
 
@@ -160,9 +170,9 @@ impl RxToken for Received<'_> {
 #[derive(Debug)]
 pub struct Transmit<'t> {
     tun: BorrowedFd<'t>,
+    name: &'t str,
     frame: &'t mut [u8],
-    lost: &'t mut u64,
-    failed: &'t mut Option<Errno>,
+    state: &'t mut State,
 }
 
 impl TxToken for Transmit<'_> {
@@ -170,11 +180,24 @@ impl TxToken for Transmit<'_> {
         let frame =
             self.frame.get_mut(..len).expect("smoltcp keeps to the MTU that capabilities() tells");
         let done = f(frame);
+        let (name, state) = (self.name, self.state);
         match rustix::io::write(self.tun, frame) {
+            Ok(_) if state.down => {
+                state.down = false;
+                tracing::warn!("{name} is up again");
+            }
             Ok(_) => {}
-            Err(errno @ Errno::BADFD) => *self.failed = Some(errno),
+            Err(errno @ Errno::BADFD) => state.failed = Some(errno),
             // No memory, or the interface is down: for the moment.
-            Err(_) => *self.lost += 1,
+            Err(errno) => {
+                state.lost += 1;
+                if errno == Errno::IO && !state.down {
+                    state.down = true;
+                    tracing::warn!(
+                        "{name} is down, and whatever is sent is lost: `sudo ip link set {name} up`"
+                    );
+                }
+            }
         }
         done
     }

@@ -97,6 +97,11 @@ impl Link {
         self.device().check()
     }
 
+    /// The device's name.
+    pub(crate) fn name(&self) -> &str {
+        self.device().name()
+    }
+
     /// Frames that the kernel did not take, so far.
     pub(crate) fn lost(&self) -> u64 {
         self.device().lost()

@@ -1,20 +1,20 @@
 //! The command line's network: a stack on a TAP device.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use anywire_core::datagram::DatagramService;
 use anywire_core::service::StreamService;
-use anywire_std::cli::network::{self, Network, Plan};
+use anywire_std::cli::network::{self, Network, Plan, each_address};
 use anywire_std::engine::Protocol;
 use anywire_std::folder::FolderStore;
 
 use crate::client::Client;
 use crate::server::{Options, Server, check_address};
-use crate::station::Station;
+use crate::station::{GATEWAY, Station};
 use crate::wire::TapWire;
 
 /// A smoltcp stack on a TAP device: what `anywire-tap` runs on.
@@ -45,7 +45,7 @@ impl Network for Tap {
     }
 
     fn default_host(station: &Station) -> String {
-        station.default_peer().to_string()
+        station.default_peer()
     }
 
     fn open(station: Station) -> Result<Self> {
@@ -58,11 +58,11 @@ impl Network for Tap {
         port: u16,
         timeout: Duration,
     ) -> Result<(TapWire, SocketAddr)> {
-        let peer = SocketAddr::new(address(host)?, port);
-        let wire = self.0.connect(peer, timeout);
-        let wire =
-            wire.map_err(|error| anyhow!("cannot connect to {host} port {port}: {error}"))?;
-        Ok((wire, peer))
+        let peers = addresses(&mut self.0, host, timeout)?.into_iter();
+        let peers = peers.map(|ip| SocketAddr::new(ip, port));
+        each_address(peers, host, port, "connect to", |peer| {
+            Ok::<_, anyhow::Error>((self.0.connect(peer, timeout)?, peer))
+        })
     }
 
     fn ask(
@@ -73,9 +73,9 @@ impl Network for Tap {
         reply: &mut Vec<u8>,
         timeout: Duration,
     ) -> Result<()> {
-        let peer = SocketAddr::new(address(host)?, port);
-        let asked = self.0.ask(peer, question, reply, timeout);
-        asked.map_err(|error| anyhow!("cannot ask {host} port {port}: {error}"))
+        let peers = addresses(&mut self.0, host, timeout)?.into_iter();
+        let peers = peers.map(|ip| SocketAddr::new(ip, port));
+        each_address(peers, host, port, "ask", |peer| self.0.ask(peer, question, reply, timeout))
     }
 
     fn await_input(&mut self, input: BorrowedFd<'_>) {
@@ -99,12 +99,22 @@ impl Network for Tap {
     }
 }
 
-/// The address that `host` stands for.
-fn address(host: &str) -> Result<IpAddr> {
+/// The addresses that `host` stands for.
+fn addresses(client: &mut Client, host: &str, timeout: Duration) -> Result<Vec<IpAddr>> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    bare.parse().ok().with_context(|| {
-        format!("{host:?} is no address, and finding names needs --dns, which is not there yet")
-    })
+    if let Ok(ip) = bare.parse() {
+        return Ok(vec![ip]);
+    }
+    // Of a link-local address it may be said on which device it is, and there is one.
+    if let Some((ip, device)) = bare.split_once('%')
+        && let (Ok(ip), true) = (ip.parse::<Ipv6Addr>(), device == client.device())
+    {
+        return Ok(vec![ip.into()]);
+    }
+    if bare == GATEWAY {
+        return Ok(client.routers());
+    }
+    client.resolve(bare, timeout)
 }
 
 impl network::Server for Server<FolderStore> {

@@ -15,6 +15,7 @@ use anywire_core::instant::{Instant, earliest};
 use anywire_core::service::StreamService;
 use anywire_core::store::Store;
 use anywire_smoltcp::backlog::Parked;
+use anywire_smoltcp::dhcp::{Detached, Dhcp};
 use anywire_smoltcp::endpoint::Endpoint;
 use anywire_smoltcp::pool::Settings;
 use anywire_smoltcp::stack::{self, Stack};
@@ -24,6 +25,7 @@ use smoltcp::iface::SocketStorage;
 use smoltcp::wire::IpListenEndpoint;
 
 use crate::bound::{Bound, Common, DatagramsAt, Streams};
+use crate::lease;
 use crate::link::Link;
 use crate::station::Station;
 use crate::told::Told;
@@ -59,6 +61,13 @@ impl Default for Options {
     }
 }
 
+/// A peer that has been silent so long is asked whether it is still there, a client's too, and is given up when it has been silent four times
+/// as long.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Room for the longest datagram, and as long as the send rings.
+const OUTPUT_LEN: usize = MAX_DATAGRAM + 1;
+
 /// After the grace is over: so long resets may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -83,6 +92,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Server<T: Store> {
     station: Station,
     device: Link,
+    dhcp: Option<Detached>,
     options: Options,
     store: T,
     observer: Arc<dyn Observer>,
@@ -102,9 +112,10 @@ impl Stopper {
 }
 
 impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
-    /// Opens the device, in the network namespace of this thread. The server listens nowhere yet.
+    /// Opens the device, in the network namespace of this thread, and waits for a DHCP lease if the station is to have one. The server
+    /// listens nowhere yet.
     pub fn new(
-        station: Station,
+        mut station: Station,
         options: Options,
         store: T,
         observer: Arc<dyn Observer>,
@@ -112,8 +123,13 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
         let mut device = station.open()?;
         // Whatever is wrong with the addresses is told now.
         station.interface(&mut device)?;
+        let mut dhcp = None;
+        if let Some(limit) = station.dhcp {
+            let (client, lease) = lease::obtain(&station, &mut device, limit)?;
+            (dhcp, station.lease) = (Some(client), Some(lease));
+        }
         let bell = Arc::new(Bell::new()?);
-        Ok(Self { station, device, options, store, observer, bound: Vec::new(), bell })
+        Ok(Self { station, device, dhcp, options, store, observer, bound: Vec::new(), bell })
     }
 
     /// Serves `service` on `addr`, and says where that is: port 0 takes a free one. `0.0.0.0` and `::` are both all addresses of the
@@ -176,6 +192,7 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
                 "another of these services has that port",
             ));
         }
+        addr.set_ip(self.station.shown(addr.ip()));
         Ok((addr, listen))
     }
 
@@ -190,7 +207,11 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
     /// Serves until it is stopped, and everything has ended.
     pub fn run(mut self) -> Result<()> {
         let common = Common {
-            settings: Settings { limits: self.options.limits, ..Settings::default() },
+            settings: Settings {
+                limits: self.options.limits,
+                keep_alive: Some(KEEP_ALIVE),
+                ..Settings::default()
+            },
             sockets: self.sockets_each(),
             once: self.options.once,
             datagrams: Rc::new(Cell::new(0)),
@@ -198,10 +219,19 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
         // What is lent is declared before what it is lent to.
         let mut interface = self.station.interface(&mut self.device)?;
         let mut memory: Vec<_> = self.bound.iter().map(|bound| bound.memory(&common)).collect();
-        let sockets = self.bound.iter().map(|bound| bound.sockets(&common)).sum();
+        let sockets: usize = self.bound.iter().map(|bound| bound.sockets(&common)).sum();
         let hold = self.bound.iter().map(|bound| bound.hold()).max().unwrap_or(0);
+        let sockets = sockets + usize::from(self.dhcp.is_some());
+        let stack = stack::Memory::size(sockets, OUTPUT_LEN, hold, self.options.backlog);
+        let size = stack + self.bound.iter().map(|bound| bound.size(&common)).sum::<usize>();
+        tracing::debug!(
+            "all the memory the stack will ever use is {} KiB, for {} connections of each of {} services",
+            size.div_ceil(1024),
+            common.sockets,
+            self.bound.iter().filter(|bound| bound.place().0 == Protocol::Tcp).count()
+        );
         let mut sockets: Vec<_> = (0..sockets).map(|_| SocketStorage::EMPTY).collect();
-        let mut output = vec![0; MAX_DATAGRAM + 1];
+        let mut output = vec![0; OUTPUT_LEN];
         let mut hold = vec![0; hold];
         let mut backlog = vec![Parked::EMPTY; self.options.backlog];
         let stack_memory = stack::Memory {
@@ -211,6 +241,10 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
             backlog: &mut backlog,
         };
         let mut stack = Stack::new(&mut interface, stack_memory);
+        let mut dhcp = None;
+        if let Some(client) = self.dhcp {
+            dhcp = Some(Dhcp::attach(&mut stack, client).context("there is no room for a socket")?);
+        }
         let mut endpoints = Vec::new();
         for (bound, memory) in self.bound.iter_mut().zip(&mut memory) {
             endpoints.push(bound.endpoint(&mut stack, memory, &common)?);
@@ -219,6 +253,7 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
             stack,
             endpoints,
             device: self.device,
+            dhcp,
             store: self.store,
             told: Told { observer: self.observer, ended: 0 },
             once: self.options.once.then_some(common.datagrams),
@@ -261,6 +296,7 @@ struct Running<'r, T: Store> {
     stack: Stack<'r>,
     endpoints: Vec<Box<dyn Endpoint<T> + 'r>>,
     device: Link,
+    dhcp: Option<Dhcp>,
     store: T,
     told: Told,
     /// How many datagrams were dealt with, if one is enough.
@@ -320,8 +356,9 @@ impl<'r, T: Store + 'r> Running<'r, T> {
     }
 
     fn poll(&mut self) -> Result<()> {
-        let Self { stack, endpoints, device, store, told, .. } = self;
+        let Self { stack, endpoints, device, dhcp, store, told, .. } = self;
         stack.poll(clock::now, device, endpoints, store, told);
+        lease::look(dhcp, stack);
         Ok(self.device.check()?)
     }
 }

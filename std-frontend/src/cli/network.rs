@@ -1,12 +1,14 @@
 //! What the command line needs of the network it runs on: the system's sockets, or a stack of our own.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use anywire_core::blocking::{Interest, Ready, Wire};
 use anywire_core::conversation::Limits;
 use anywire_core::datagram::DatagramService;
@@ -179,6 +181,32 @@ pub trait HostWire: Wire {
         Self: Sized,
     {
         let _ = within;
+    }
+}
+
+/// Tries every address of a host in turn. The error names each and what was wrong with it.
+pub fn each_address<T, E: fmt::Display>(
+    addrs: impl IntoIterator<Item = SocketAddr>,
+    host: &str,
+    port: u16,
+    what: &str,
+    mut attempt: impl FnMut(SocketAddr) -> Result<T, E>,
+) -> anyhow::Result<T> {
+    let mut failures = Vec::new();
+    for addr in addrs {
+        match attempt(addr) {
+            Ok(done) => return Ok(done),
+            Err(error) => failures.push((addr, error)),
+        }
+    }
+    match failures.as_slice() {
+        [] => bail!("the host {host} has no address"),
+        [(_, error)] => bail!("cannot {what} {host} port {port}: {error}"),
+        several => {
+            let each: Vec<_> =
+                several.iter().map(|(addr, error)| format!("{addr}: {error}")).collect();
+            bail!("cannot {what} {host} port {port}: {}", each.join("; "))
+        }
     }
 }
 

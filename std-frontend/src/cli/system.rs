@@ -14,7 +14,7 @@ use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
 use socket2::{Domain, Socket, Type};
 
-use crate::cli::network::{self, HostWire, Meeting, Network, Plan};
+use crate::cli::network::{self, HostWire, Meeting, Network, Plan, each_address};
 use crate::cli::stdio::Stdio;
 use crate::clock;
 use crate::engine::{self, Options, Protocol, Server};
@@ -90,9 +90,9 @@ impl Network for System {
         port: u16,
         timeout: Duration,
     ) -> Result<(Stream, SocketAddr)> {
-        each_address(host, port, "connect to", |addr| {
+        each_address(addresses(host, port)?, host, port, "connect to", |addr| {
             let stream = Stream::connect(addr, timeout).map_err(|error| in_time(error, timeout))?;
-            Ok((stream, addr))
+            io::Result::Ok((stream, addr))
         })
     }
 
@@ -109,7 +109,7 @@ impl Network for System {
             len <= MAX_DATAGRAM,
             "{len} bytes do not fit in a datagram, which takes {MAX_DATAGRAM}"
         );
-        each_address(host, port, "ask", |addr| {
+        each_address(addresses(host, port)?, host, port, "ask", |addr| {
             ask(addr, question, reply, timeout).map_err(|error| in_time(error, timeout))
         })
     }
@@ -283,41 +283,11 @@ impl HostWire for Stream {
     }
 }
 
-/// Tries every address of a name in turn. The error names each and what was wrong with it.
-fn each_address<T>(
-    host: &str,
-    port: u16,
-    what: &str,
-    attempt: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> Result<T> {
+/// The addresses of a host.
+fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let addrs = (bare, port)
-        .to_socket_addrs()
-        .map_err(|error| anyhow!("cannot find the host {host}: {error}"))?;
-    in_turn(&format!("{what} {host} port {port}"), addrs, attempt)
-}
-
-fn in_turn<T>(
-    what: &str,
-    addrs: impl Iterator<Item = SocketAddr>,
-    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
-) -> Result<T> {
-    let mut failures = Vec::new();
-    for addr in addrs {
-        match attempt(addr) {
-            Ok(done) => return Ok(done),
-            Err(error) => failures.push((addr, error)),
-        }
-    }
-    match failures.as_slice() {
-        [] => Err(anyhow!("cannot {what}: the host has no address")),
-        [(_, error)] => Err(anyhow!("cannot {what}: {error}")),
-        several => {
-            let each: Vec<_> =
-                several.iter().map(|(addr, error)| format!("{addr}: {error}")).collect();
-            Err(anyhow!("cannot {what}: {}", each.join("; ")))
-        }
-    }
+    let addrs = (bare, port).to_socket_addrs();
+    Ok(addrs.map_err(|error| anyhow!("cannot find the host {host}: {error}"))?.collect())
 }
 
 /// A time limit that has passed, in words.
@@ -388,7 +358,7 @@ mod tests {
         let there = listener.local_addr().unwrap();
         let connect = |addrs: &[SocketAddr]| {
             let attempt = |addr| Stream::connect(addr, Duration::from_secs(5));
-            in_turn("connect to name port 1", addrs.iter().copied(), attempt)
+            each_address(addrs.iter().copied(), "name", 1, "connect to", attempt)
         };
         assert_eq!(connect(&[nobody, there]).unwrap().peer(), there);
         let only = connect(&[nobody]).unwrap_err().to_string();

@@ -16,9 +16,17 @@ pub(crate) struct Tap {
     #[arg(
         long = "address",
         value_name = "ADDR/PREFIX",
-        default_values = ["192.168.69.100/24", "fdaa::100/64"]
+        default_values = ADDRESSES
     )]
     pub(super) addresses: Vec<String>,
+}
+
+const ADDRESSES: [&str; 2] = ["192.168.69.100/24", "fdaa::100/64"];
+
+impl Default for Tap {
+    fn default() -> Self {
+        Self { name: "tap0".to_owned(), addresses: ADDRESSES.map(str::to_owned).into() }
+    }
 }
 
 /// Settings that keep the wire quiet until somebody talks: no router solicitations, no link-local address. Not every

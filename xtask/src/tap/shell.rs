@@ -27,7 +27,7 @@ const LOCKS: [(&str, &str, &str); 3] = [
 ];
 
 /// `cargo xtask tap shell`
-pub(super) fn enter(tap: &Tap, command: &[OsString]) -> Result<()> {
+pub(crate) fn enter(tap: &Tap, command: &[OsString]) -> Result<()> {
     check_tun()?;
     let namespace = namespace(tap)?;
     let program = env::current_exe()?;

@@ -1,7 +1,7 @@
 //! Runs the program, and peers for it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, SocketAddrV6, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -143,6 +143,10 @@ impl Server {
         connect(self.listening[0])
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -194,11 +198,20 @@ pub(crate) struct LinuxServer {
 
 impl LinuxServer {
     pub(crate) fn start() -> Self {
+        Self::start_on(LINUX, 0)
+    }
+
+    /// On another of Linux's addresses; a link-local one is of the interface of this number.
+    pub(crate) fn start_on(ip: &str, scope: u32) -> Self {
+        let ip: IpAddr = ip.parse().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = FolderStore::open(folder.path(), FolderOptions::default()).unwrap();
         let options = engine::Options::default();
         let mut server = engine::Server::new(options, store, Arc::new(())).unwrap();
-        let addr = |port| SocketAddr::new(LINUX.parse().unwrap(), port);
+        let addr = |port| match ip {
+            IpAddr::V4(_) => SocketAddr::new(ip, port),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+        };
         server.bind_stream(Echo, addr(9900)).unwrap();
         server.bind_datagram(Echo, addr(9900)).unwrap();
         server.bind_stream(Hello, addr(65432)).unwrap();

@@ -4,8 +4,12 @@
 //! they are skipped, and say so; with `ANYWIRE_REQUIRE=tap` that is a failure.
 
 mod client;
+mod dhcp;
+mod edges;
 mod ending;
 mod harness;
+mod ipv6;
+mod names;
 mod namespace;
 mod problems;
 mod serve;
@@ -19,8 +23,18 @@ fn main() -> ExitCode {
     let mut args = Arguments::from_args();
     // They share a device.
     args.test_threads = Some(1);
-    let mut trials: Vec<_> =
-        [serve::TESTS, ending::TESTS, client::TESTS, problems::TESTS, wire::TESTS].concat();
+    let mut trials: Vec<_> = [
+        serve::TESTS,
+        ending::TESTS,
+        client::TESTS,
+        problems::TESTS,
+        dhcp::TESTS,
+        edges::TESTS,
+        ipv6::TESTS,
+        names::TESTS,
+        wire::TESTS,
+    ]
+    .concat();
     if args.list {
         return run(&args, trials.drain(..).map(trial).collect()).exit_code();
     }

@@ -95,6 +95,9 @@ fn gateways_and_names_that_lead_nowhere() {
     let many = ["1", "2", "3", "4", "5"].map(|n| format!("--address=10.0.0.{n}/24"));
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     assert_fails(&client(&many), "5 addresses are more than the stack has room for, which is 4");
+    let many = ["1", "2", "3", "4"].map(|n| format!("--address=fdab::{n}/64"));
+    let many: Vec<_> = many.iter().map(String::as_str).chain(["--dhcp"]).collect();
+    assert_fails(&client(&many), "5 addresses are more than the stack has room for, which is 4");
 }
 
 fn wrong_usage_is_status_2() {

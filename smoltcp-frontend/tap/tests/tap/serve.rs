@@ -21,6 +21,7 @@ crate::tests![
     bulk_does_not_stall,
     python_and_nc_are_at_home,
     a_transcript_shows_peers_as_python_does,
+    verbose_tells_how_much_memory_it_takes,
 ];
 
 fn ping_is_answered() {
@@ -223,4 +224,20 @@ fn a_transcript_shows_peers_as_python_does() {
     assert_eq!(server.line(), format!("Sent back \"X\" to: ('192.168.69.100', {port})"));
     let list = run(anywire_tap(&["list"]), b"");
     assert!(text(&list.stdout).contains("hello"), "it needs no device to list");
+}
+
+fn verbose_tells_how_much_memory_it_takes() {
+    let size = |sockets: &str| {
+        let mut server = Server::start(&["echo", "hello", "-v", "--sockets", sockets], 3);
+        server.signal(rustix::process::Signal::TERM);
+        let log = server.end().1;
+        let words = "all the memory the stack will ever use is ";
+        let told = log.split_once(words).expect("it is told").1;
+        let told =
+            told.split_once(&format!(" KiB, for {sockets} connections of each of 2 services"));
+        told.expect("so many").0.parse::<usize>().unwrap()
+    };
+    // For each socket two rings of 64 KiB, and a little.
+    let more = size("24") - size("8");
+    assert!((16 * 2 * 128..16 * 2 * 130).contains(&more), "{more} KiB");
 }
