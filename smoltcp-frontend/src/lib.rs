@@ -18,6 +18,7 @@ pub mod stream;
 pub mod syn;
 mod time;
 pub mod udp;
+mod unstick;
 
 #[cfg(test)]
 mod tests;

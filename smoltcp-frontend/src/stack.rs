@@ -16,6 +16,7 @@ use crate::lone_fin::LoneFin;
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
+use crate::unstick::Unstick;
 
 /// The memory of a stack.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub struct Stack<'a> {
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
     lone_fin: LoneFin,
+    unstick: Unstick,
     /// The last poll left something undone.
     more: bool,
     /// What the device said at the last poll.
@@ -87,6 +89,7 @@ impl<'a> Stack<'a> {
             hold,
             backlog: Backlog::new(backlog),
             lone_fin: LoneFin::new(),
+            unstick: Unstick::new(),
             more: false,
             ip_mtu: 0,
             traffic: Traffic::default(),
@@ -113,6 +116,7 @@ impl<'a> Stack<'a> {
         let now = clock();
         self.interface.poll_maintenance(to_smoltcp(now));
         self.backlog.expire(now);
+        self.unstick.look(now, &mut self.sockets);
         self.ip_mtu = device.capabilities().ip_mtu();
         for round in 1..=ROUNDS {
             let before = clock();
@@ -141,6 +145,7 @@ impl<'a> Stack<'a> {
     {
         let at = self.interface.poll_at(to_smoltcp(now), &self.sockets).map(from_smoltcp);
         let due = endpoints.iter().fold(at, |due, endpoint| earliest(due, endpoint.deadline()));
+        let due = earliest(due, self.unstick.due(&self.sockets));
         earliest(due, self.more.then_some(now)).map(|due| due.max(now))
     }
 
