@@ -11,8 +11,8 @@ use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::socket::AnySocket;
 
 use crate::backlog::{Backlog, Parked};
+use crate::duplicate_acks::DuplicateAcks;
 use crate::endpoint::{Admission, Endpoint, Kit};
-use crate::lone_fin::LoneFin;
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
@@ -40,7 +40,9 @@ pub struct Stack<'a> {
     output: &'a mut [u8],
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
-    lone_fin: LoneFin,
+    duplicate_acks: DuplicateAcks,
+    /// The device had no room at the last poll.
+    full: bool,
     unstick: Unstick,
     /// The last poll left something undone.
     more: bool,
@@ -88,7 +90,8 @@ impl<'a> Stack<'a> {
             output,
             hold,
             backlog: Backlog::new(backlog),
-            lone_fin: LoneFin::new(),
+            duplicate_acks: DuplicateAcks::new(),
+            full: false,
             unstick: Unstick::new(),
             more: false,
             ip_mtu: 0,
@@ -224,8 +227,8 @@ impl<'a> Stack<'a> {
                         }
                     }
                 }
-                match self.lone_fin.disarm(medium, frame, &self.sockets) {
-                    Some(disarmed) => self.feed(now, disarmed.frame(), meta, tx),
+                match self.duplicate_acks.disguise(medium, frame, &self.sockets, self.full) {
+                    Some(disguised) => self.feed(now, disguised.frame(), meta, tx),
                     None => self.feed(now, frame, meta, tx),
                 }
             });
@@ -323,9 +326,9 @@ impl<'a> Stack<'a> {
         let at = to_smoltcp(now);
         loop {
             self.send_fragments(now, device);
-            // A socket of smoltcp 0.14's that finds no room for a fast retransmission believes it sent, and may wait for ever. In each
-            // round every socket sends one frame at most: one that is alone is never so unlucky.
-            if device.transmit(at).is_none() {
+            // In each round every socket sends one frame at most: one that is alone always finds room, or is not asked.
+            self.full = device.transmit(at).is_none();
+            if self.full {
                 return;
             }
             if self.interface.poll_egress(at, device, &mut self.sockets) == PollResult::None {
