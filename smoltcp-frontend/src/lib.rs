@@ -8,9 +8,9 @@ pub mod chance;
 #[cfg(feature = "dhcp")]
 pub mod dhcp;
 mod drive;
+mod duplicate_acks;
 pub mod endpoint;
 pub mod faults;
-mod lone_fin;
 #[cfg(feature = "dns")]
 pub mod names;
 mod neighbours;
@@ -23,6 +23,7 @@ pub mod stream;
 pub mod syn;
 mod time;
 pub mod udp;
+mod unstick;
 
 #[cfg(test)]
 mod tests;

@@ -12,12 +12,13 @@ use smoltcp::socket::AnySocket;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, HardwareAddress, IpProtocol, Ipv6Packet};
 
 use crate::backlog::{Backlog, Parked};
+use crate::duplicate_acks::DuplicateAcks;
 use crate::endpoint::{Admission, Endpoint, Kit};
-use crate::lone_fin::LoneFin;
 use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
+use crate::unstick::Unstick;
 
 /// The memory of a stack.
 #[derive(Debug)]
@@ -67,8 +68,11 @@ pub struct Stack<'a> {
     output: &'a mut [u8],
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
-    lone_fin: LoneFin,
     neighbours: Neighbours,
+    duplicate_acks: DuplicateAcks,
+    /// The device had no room at the last poll.
+    full: bool,
+    unstick: Unstick,
     /// The last poll left something undone.
     more: bool,
     /// What the device said at the last poll.
@@ -117,8 +121,10 @@ impl<'a> Stack<'a> {
             output,
             hold,
             backlog: Backlog::new(backlog),
-            lone_fin: LoneFin::new(),
             neighbours: Neighbours::none(),
+            duplicate_acks: DuplicateAcks::new(),
+            full: false,
+            unstick: Unstick::new(),
             more: false,
             ip_mtu: 0,
             traffic: Traffic::default(),
@@ -145,6 +151,7 @@ impl<'a> Stack<'a> {
         let now = clock();
         self.interface.poll_maintenance(to_smoltcp(now));
         self.backlog.expire(now);
+        self.unstick.look(now, &mut self.sockets);
         self.ip_mtu = device.capabilities().ip_mtu();
         for round in 1..=ROUNDS {
             let before = clock();
@@ -173,6 +180,7 @@ impl<'a> Stack<'a> {
     {
         let at = self.interface.poll_at(to_smoltcp(now), &self.sockets).map(from_smoltcp);
         let due = endpoints.iter().fold(at, |due, endpoint| earliest(due, endpoint.deadline()));
+        let due = earliest(due, self.unstick.due(&self.sockets));
         earliest(due, self.more.then_some(now)).map(|due| due.max(now))
     }
 
@@ -267,8 +275,8 @@ impl<'a> Stack<'a> {
                         }
                     }
                 }
-                match self.lone_fin.disarm(medium, frame, &self.sockets) {
-                    Some(disarmed) => self.feed(now, disarmed.frame(), meta, tx),
+                match self.duplicate_acks.disguise(medium, frame, &self.sockets, self.full) {
+                    Some(disguised) => self.feed(now, disguised.frame(), meta, tx),
                     None => self.feed(now, frame, meta, tx),
                 }
             });
@@ -378,9 +386,9 @@ impl<'a> Stack<'a> {
         let at = to_smoltcp(now);
         loop {
             self.send_fragments(now, device);
-            // A socket of smoltcp 0.14's that finds no room for a fast retransmission believes it sent, and may wait for ever. In each
-            // round every socket sends one frame at most: one that is alone is never so unlucky.
-            if device.transmit(at).is_none() {
+            // In each round every socket sends one frame at most: one that is alone always finds room, or is not asked.
+            self.full = device.transmit(at).is_none();
+            if self.full {
                 return;
             }
             if self.interface.poll_egress(at, device, &mut self.sockets) == PollResult::None {

@@ -103,6 +103,35 @@ fn through_20_percent_loss_a_file_arrives_whole_or_is_known_not_to() {
     assert!(whole > 50, "{whole} of {}", whole + failed);
 }
 
+/// A reader with pauses closes its window and opens it again, and what says so comes in any order: smoltcp may take it for closed for
+/// ever.
+#[test]
+fn no_window_is_taken_for_closed_for_ever() {
+    let link = Link { reorder: Chance::percent(30), ..bad(20) };
+    for seed in 0..100 {
+        let mut sim = on(link, seed);
+        let at = sim.stream(1500, 512);
+        sim.dial(at, FILE);
+        sim.send(at, b"f\n");
+        // What is in the buffers at each end, and no more, is read at once.
+        let mut got = Vec::new();
+        while got.len() < 20_000 {
+            sim.net.run(SECOND);
+            let mut buf = [0; 1500];
+            let Sim { net, streams, .. } = &mut sim;
+            let read = net.run_until(SECOND * 250, |net| {
+                match streams[at].read(&mut net.b.stack, &mut buf) {
+                    Poll::Ready(Ok(n)) => got.extend_from_slice(&buf[..n]),
+                    Poll::Ready(Err(_)) | Poll::Pending => return false,
+                }
+                true
+            });
+            assert!(read, "seed {seed}: {} bytes came, and no more", got.len());
+        }
+        assert!(got == pattern(40_000)[..got.len()], "seed {seed}");
+    }
+}
+
 /// Seldom is a wire so bad, but cables are pulled. The server's limits count, and its resets get lost too.
 #[test]
 fn a_cable_that_is_pulled_is_a_failure_and_costs_no_socket() {
