@@ -174,18 +174,28 @@ fn long_datagram_comes_back(at: SocketAddr) -> bool {
 fn fragments_that_never_complete_keep_nobody_out_for_long() {
     let server = Server::start(&["echo"], 2);
     let udp = server.listening[1];
-    assert!(long_datagram_comes_back(udp));
-    // Two at once is what there is room for, and what both are waiting for never comes.
-    let raw = Raw::new();
-    for id in 0..10_000 {
-        raw.send(UDP, id, MORE_FRAGMENTS | (id % 8000), &sample(64));
+    let limit = Instant::now() + PATIENCE;
+    let in_time = || assert!(Instant::now() < limit, "it took too long");
+    while !long_datagram_comes_back(udp) {
+        in_time();
     }
-    assert!(!long_datagram_comes_back(udp), "the flood was none");
+    // Two at once is what there is room for, and what both are waiting for never comes. On a busy machine it may be forgotten by the time that
+    // the next datagram comes, and then it was no flood.
+    let raw = Raw::new();
+    loop {
+        for id in 0..10_000 {
+            raw.send(UDP, id, MORE_FRAGMENTS | (id % 8000), &sample(64));
+        }
+        if !long_datagram_comes_back(udp) {
+            break;
+        }
+        in_time();
+    }
     // Whoever needs no fragments does not notice.
     assert_eq!(exchange(server.connect(), b"meanwhile"), b"meanwhile");
     let begun = Instant::now();
     while !long_datagram_comes_back(udp) {
-        assert!(begun.elapsed() < Duration::from_secs(5), "it is kept out");
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is kept out");
     }
     // Those that overlap, go beyond the end, or are in each other's way are no better.
     for (id, fragment, len) in [
@@ -203,7 +213,7 @@ fn fragments_that_never_complete_keep_nobody_out_for_long() {
         raw.send(TCP, id + 100, fragment, &sample(len));
     }
     while !long_datagram_comes_back(udp) {
-        assert!(begun.elapsed() < Duration::from_secs(10), "it is kept out");
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is kept out");
     }
 }
 
