@@ -35,8 +35,10 @@ enum State {
     /// Before a text goes out.
     Text(Look),
     Opening,
+    /// Before the head goes out, where it is all.
     Heading {
         len: u64,
+        look: Look,
     },
     /// The body from `sent` to `until` is on its way.
     Sending {
@@ -128,17 +130,26 @@ impl session::Session for Session<'_> {
                     if let Message::File(name) = self.message {
                         io.observe(Event::Opened { name: name.as_bytes(), len });
                     }
-                    self.state = State::Heading { len };
+                    self.state = State::Heading { len, look: Look::default() };
                     Next::Progress
                 }
                 Some(Answer::Refused(why)) => Next::Abort(Reason::Refused(why)),
                 _ => Next::Abort(Reason::Failed),
             },
-            State::Heading { len } => match self.head(len) {
-                Err(error) => Next::Abort(error.into()),
-                Ok(head) if io.put_all(&[head.as_bytes()]) => self.go_on(io, len, 0),
-                Ok(_) => Next::Wait(Phase::Inside, None),
-            },
+            State::Heading { len, ref mut look } => {
+                // Behind the last byte, which a head without a body has, the server may end.
+                if len == 0
+                    && let Some(next) = look.next(io)
+                {
+                    return next;
+                }
+                match self.head(len) {
+                    Err(error) => Next::Abort(error.into()),
+                    Ok(head) if !io.put_all(&[head.as_bytes()]) => Next::Wait(Phase::Inside, None),
+                    Ok(_) if len == 0 => self.end(io),
+                    Ok(_) => self.go_on(io, len, 0),
+                }
+            }
             State::Sending { len, sent, until } => match io.answer() {
                 Some(Answer::Moved { stop: Stop::Complete, .. }) if until == len => self.end(io),
                 Some(Answer::Moved { stop: Stop::Complete, .. }) => self.go_on(io, len, until),

@@ -1,9 +1,12 @@
 //! typed, its server's side and its client's, in both schemas, and what the one makes of the other.
 
+use anywire_core::checked::Checked;
 use anywire_core::client;
 use anywire_core::client::typed::Message;
-use anywire_core::event::End;
+use anywire_core::conversation::{Conversation, Lent, Limits, Want};
+use anywire_core::event::{End, Event};
 use anywire_core::frame::FrameError;
+use anywire_core::instant::Instant;
 use anywire_core::name::FileName;
 use anywire_core::ram::RamStore;
 use anywire_core::request::{Refusal, Stop};
@@ -11,7 +14,7 @@ use anywire_core::schema::Schema;
 use anywire_core::service::typed;
 use anywire_core::service::{SettingError, StreamService};
 use anywire_core::session::Reason;
-use anywire_core::store::NoStore;
+use anywire_core::store::{NoStore, carry_out, release};
 
 use super::play::{Play, Played, play};
 use super::{ROOMS, cuts, name};
@@ -275,5 +278,40 @@ fn a_server_that_never_ends_has_not_accepted() {
         let given = Play { stop: Some((13, stop)), polite: true, ..Play::of(b"") };
         let played = send(Schema::Sized, Message::File(name("mine")), &given);
         assert_eq!(played.end, End::Aborted(Reason::Cut { moved: 10, stop }));
+    }
+}
+
+/// Behind its last byte, the length, a message of no bytes may be answered: the server's end may be there before ours.
+#[test]
+fn the_client_of_an_empty_file_looks_before_the_head_and_not_behind_it() {
+    let name = FileName::new(b"empty").unwrap();
+    let (mut files, mut file) = (RamStore::<1, 8>::new(), None);
+    files.put(name, b"").unwrap();
+    for (before, end) in [(true, End::Aborted(Reason::NoAnswer)), (false, End::Finished)] {
+        let session = client::typed::Session::new(Schema::Sized, Message::File(name));
+        let mut conversation = Conversation::new(Checked::new(session), Instant::ZERO);
+        let mut put = 0;
+        for micros in 0..20 {
+            let now = Instant::from_micros(micros);
+            conversation.expire(now, &Limits::default(), false);
+            let answer = match conversation.want() {
+                Want::Shutdown => {
+                    conversation.shut(now);
+                    continue;
+                }
+                Want::Close | Want::Abort(_) => break,
+                Want::Answer => {
+                    let request = conversation.request(b"").unwrap();
+                    Some(carry_out(&mut files, &mut file, None, request))
+                }
+                _ => None,
+            };
+            let ended = if before { micros > 1 } else { put == 2 };
+            let lent = Lent { input: b"", ended, output: &mut [0; 8192], now, answer };
+            put += conversation.step(lent, &mut ()).put;
+        }
+        assert_eq!(put, if before { 0 } else { 2 });
+        assert!(matches!(conversation.ended(), Some(Event::Ended { end: is, .. }) if is == end));
+        release(&mut files, &mut file);
     }
 }
