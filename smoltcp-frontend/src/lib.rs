@@ -11,6 +11,7 @@ mod drive;
 mod duplicate_acks;
 pub mod endpoint;
 pub mod faults;
+mod fin;
 #[cfg(feature = "dns")]
 pub mod names;
 mod neighbours;

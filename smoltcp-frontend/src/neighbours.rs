@@ -154,7 +154,7 @@ impl Ends {
     }
 }
 
-/// Nobody answers an introduction.
+/// Nobody answers an introduction, nor the first half of a segment.
 pub(crate) struct Nowhere;
 
 impl TxToken for Nowhere {

@@ -14,6 +14,7 @@ use smoltcp::wire::{EthernetFrame, EthernetProtocol, HardwareAddress, IpProtocol
 use crate::backlog::{Backlog, Parked};
 use crate::duplicate_acks::DuplicateAcks;
 use crate::endpoint::{Admission, Endpoint, Kit};
+use crate::fin::Split;
 use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
 use crate::syn::Syn;
@@ -274,6 +275,11 @@ impl<'a> Stack<'a> {
                             return;
                         }
                     }
+                }
+                if let Some(split) = Split::new(medium, frame) {
+                    // What answers the one also answers the other.
+                    self.feed(now, split.data(), meta, Nowhere);
+                    return self.feed(now, split.fin(), meta, tx);
                 }
                 match self.duplicate_acks.disguise(medium, frame, &self.sockets, self.full) {
                     Some(disguised) => self.feed(now, disguised.frame(), meta, tx),

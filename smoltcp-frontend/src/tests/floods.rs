@@ -1,6 +1,8 @@
 //! Frames that nobody asked for, in numbers. What a stack has is what it was lent: here nobody panics, and who is honest is served.
 
+use anywire_core::frame::Fixed as Framing;
 use anywire_core::service::echo::Echo;
+use anywire_core::service::fixed::Fixed;
 use smoltcp::phy::{ChecksumCapabilities, Device, TxToken};
 use smoltcp::socket::udp::PacketMetadata;
 use smoltcp::wire::{
@@ -65,10 +67,19 @@ struct Segment<'p> {
 }
 
 /// A TCP segment to echo.
-fn segment(from: u8, Segment { control, port, seq, ack, payload }: Segment<'_>) -> Vec<u8> {
+fn segment(from: u8, segment: Segment<'_>) -> Vec<u8> {
+    segment_to(ECHO, from, segment)
+}
+
+/// The same, to any port.
+fn segment_to(
+    to: u16,
+    from: u8,
+    Segment { control, port, seq, ack, payload }: Segment<'_>,
+) -> Vec<u8> {
     let tcp = TcpRepr {
         src_port: port,
-        dst_port: ECHO,
+        dst_port: to,
         control,
         seq_number: TcpSeqNumber(seq as i32),
         ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
@@ -239,6 +250,46 @@ fn what_is_out_of_the_window_does_not_touch_a_connection() {
     assert_eq!(sim.read_all(at), Ok(Vec::new()));
     assert_eq!(sim.counts().served, 1);
     assert_nothing_left(&mut sim);
+}
+
+/// smoltcp cuts off what is too much, and takes the end behind it for the stream's.
+#[test]
+fn an_end_behind_more_than_the_window_is_none() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(
+            stack,
+            Watched(Fixed { framing: Framing { len: 1400 } }),
+            1,
+            (1000, 2048),
+            Settings::default(),
+        )]
+    });
+    let numbers = Rc::new(RefCell::new([(0, 0); 2]));
+    let seen = numbers.clone();
+    let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
+        if let Some(Ok(tcp)) = frame.get(34..).map(TcpPacket::new_checked) {
+            let numbers = (tcp.seq_number().0 as u32, tcp.ack_number().0 as u32);
+            seen.borrow_mut()[usize::from(side == Side::B)] = numbers;
+        }
+    };
+    sim.net.wire.watch(Box::leak(Box::new(tap)));
+    let to = <Fixed as StreamService>::ABOUT.port;
+    let at = sim.connect(to);
+    sim.net.run(MS);
+    let (seq, ack) = numbers.borrow()[1];
+    let port = sim.peer(at).port();
+    let last_words = |sim: &mut Sim, seq, payload: &[u8]| {
+        let control = TcpControl::Fin;
+        let segment = Segment { control, port, seq, ack: Some(ack), payload };
+        inject(sim, &segment_to(to, 2, segment));
+        sim.net.run(MS * 10);
+        numbers.borrow()[0].1.wrapping_sub(seq)
+    };
+    let payload = [7; 1400];
+    assert_eq!(last_words(&mut sim, seq, &payload), 1000, "400 bytes are missing");
+    assert_eq!(sim.log.ends(), []);
+    let seq = seq.wrapping_add(1000);
+    assert_eq!(last_words(&mut sim, seq, &payload[..400]), 401, "they, and the end");
 }
 
 /// Its SYN again and again, also with other numbers: it is one connection, and it goes on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anywire_core::event::End;
 use anywire_core::session::Reason;
 
-use super::{Scenario, limited, scenario};
+use super::{BOTH_FULL, Scenario, limited, scenario};
 use crate::world::{Close, World};
 
 const GREET: &str = "greet";
@@ -35,7 +35,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(GREET, "one silence, one message", silences),
     scenario(GREET, "a pause that is no silence", short_pauses),
     scenario(GREET, "options keep a message open", trickle),
-    scenario(GREET, "a peer that reads with pauses", reads_with_pauses),
+    scenario(GREET, "a peer that reads with pauses", reads_with_pauses).lossy(BOTH_FULL),
     scenario(GREET, "three at once", three_at_once),
     scenario(GREET, "many at once", many_at_once),
     scenario(GREET, "abort before the reply", abort),

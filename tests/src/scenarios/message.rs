@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anywire_core::event::End;
 
-use super::{Lossy, Scenario, limited, never_writes, scenario};
+use super::{BOTH_FULL, Lossy, Scenario, limited, never_writes, scenario};
 use crate::world::{Close, World};
 
 const MESSAGE: &str = "message";
@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(MESSAGE, "LF after CR and a silence", late_newline),
     scenario(MESSAGE, "4095, 4096, 4097, 10,000 bytes", too_long).lossy(SILENCE_ENDS_IT),
     scenario(MESSAGE, "too long, and then a silence", too_long_then_silence).lossy(SILENCE_ENDS_IT),
-    scenario(MESSAGE, "a peer that reads with pauses", reads_with_pauses),
+    scenario(MESSAGE, "a peer that reads with pauses", reads_with_pauses).lossy(BOTH_FULL),
     scenario(MESSAGE, "many at once", many_at_once),
     scenario(MESSAGE, "abort before the reply", abort),
     scenario(MESSAGE, "another prefix", prefix).with(OTHERWISE),

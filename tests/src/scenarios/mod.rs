@@ -84,6 +84,11 @@ impl Scenario {
     }
 }
 
+/// Both sides send and neither reads, for a while.
+const BOTH_FULL: Lossy = Lossy::No(
+    "smoltcp may send a segment again that is larger than the window: when both windows are closed, each then waits for the other until a limit ends it",
+);
+
 /// Limits no scenario meets by accident.
 const PATIENT: Limits = limits(30_000);
 

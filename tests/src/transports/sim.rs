@@ -86,8 +86,8 @@ fn settings(limits: Limits, lossy: bool) -> Settings {
     Settings { limits, handshake: LOSSY_LIMIT, close: LOSSY_LIMIT, ..Settings::default() }
 }
 
-/// Frames that may be on their way in one direction: a window of each connection of many.
-const PACKETS: usize = 1024;
+/// Frames that may be on their way in one direction: a window of each connection of many, and many bytes in a frame each.
+const PACKETS: usize = 4096;
 
 /// Sockets of the server's pool.
 const SOCKETS: usize = 64;
