@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::harness::{Server, read_all};
+use crate::procfs::{PATIENCE, await_that, children, descriptors, sockets, status, threads, ticks};
 
 const ENGINES: [&str; 3] = ["poll", "threads", "processes"];
 
 const REPLY: &[u8] = b"I got \"x\" from you and I am sending it back.";
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(engine: &str, args: &[&str], endpoints: usize) -> Server {
     Server::start(&[&["--engine", engine], args].concat(), endpoints)
@@ -31,60 +30,6 @@ fn greet(stream: &mut TcpStream) {
     let mut reply = vec![0; REPLY.len()];
     stream.read_exact(&mut reply).unwrap();
     assert_eq!(reply, REPLY);
-}
-
-/// Waits until `is` holds.
-#[track_caller]
-fn await_that(what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < PATIENCE, "it is not so: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A field of `/proc/PID/status`.
-fn status(pid: u32, field: &str) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.map(|value| value.trim().to_owned())
-}
-
-/// The children of a process, and which of them are zombies.
-fn children(pid: u32) -> (Vec<u32>, usize) {
-    let parent = pid.to_string();
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
-        (status(pid, "PPid")? == parent).then_some(pid)
-    });
-    let pids: Vec<_> = pids.collect();
-    let zombies =
-        pids.iter().filter(|&&pid| status(pid, "State").is_some_and(|s| s.starts_with('Z')));
-    let zombies = zombies.count();
-    (pids, zombies)
-}
-
-fn threads(pid: u32) -> usize {
-    status(pid, "Threads").unwrap().parse().unwrap()
-}
-
-fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-/// The sockets among them, as the system names them.
-fn sockets(pid: u32) -> Vec<String> {
-    let open = |fd| {
-        std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?.into_os_string().into_string().ok()
-    };
-    (0..1024).filter_map(open).filter(|file| file.starts_with("socket:")).collect()
-}
-
-/// The processor's time that a process has used, in hundredths of a second.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]
