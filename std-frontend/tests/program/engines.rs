@@ -3,11 +3,17 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
+    pidfd_getfd, pidfd_open, prlimit,
+};
+use socket2::{SockRef, TcpKeepalive};
 
-use crate::harness::{Server, read_all};
+use crate::harness::{Server, nobody, read_all, scrape, summed, vanish};
 use crate::procfs::{PATIENCE, await_that, children, descriptors, sockets, status, threads, ticks};
 
 const ENGINES: [&str; 3] = ["poll", "threads", "processes"];
@@ -267,6 +273,74 @@ fn workers_keep_one_limit_together() {
         assert_eq!(answered(), 8, "{engine}");
         drop(streams);
         assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+/// The server's end of a connection: a descriptor of the server's, or of a child's.
+fn other_end(server: &Server, stream: &TcpStream) -> OwnedFd {
+    let ours = stream.local_addr().unwrap();
+    let pids = children(server.id()).0.into_iter().chain([server.id()]);
+    let ends = pids.flat_map(|pid| {
+        let process = Pid::from_raw(pid as i32).unwrap();
+        let process = pidfd_open(process, PidfdFlags::empty()).unwrap();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let open: Vec<i32> =
+            open.map(|fd| fd.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+        open.into_iter().filter_map(move |fd| {
+            match pidfd_getfd(&process, fd, PidfdGetfdFlags::empty()) {
+                Ok(fd) => Some(fd),
+                // It has been closed meanwhile.
+                Err(Errno::BADF) => None,
+                Err(error) => panic!("a process of our own cannot be looked into: {error}"),
+            }
+        })
+    });
+    let is_it = |fd: &OwnedFd| {
+        let peer = SockRef::from(fd).peer_addr();
+        peer.is_ok_and(|peer| peer.as_socket() == Some(ours))
+    };
+    { ends }.find(is_it).expect("the server has the other end")
+}
+
+#[test]
+fn peers_that_vanish_are_noticed_and_counted_as_such() {
+    /// What is there for everybody takes a minute and a half.
+    const SOON: TcpKeepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(1))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(1);
+    for engine in ENGINES {
+        let metrics = nobody();
+        let mut server = start(engine, &["hello=0", "upload=0", "--metrics", &metrics], 2);
+        let none = sockets(server.id()).len();
+        let mut idle = connect(&server);
+        greet(&mut idle);
+        let mut midway = server.connect(1);
+        midway.write_all(b"\x01\x01\x00a").unwrap();
+        midway.read_exact(&mut [0; 2]).unwrap();
+        midway.write_all(b"\x03\x10\x27half").unwrap();
+        for stream in [&idle, &midway] {
+            SockRef::from(&other_end(&server, stream)).set_tcp_keepalive(&SOON).unwrap();
+            vanish(stream);
+        }
+        await_that("both are missed", || sockets(server.id()).len() == none);
+        let text = scrape(&metrics);
+        for service in ["hello", "upload"] {
+            let counted = |end, count| {
+                let sample = format!(
+                    "anywire_connections_ended_total{{service=\"{service}\",end=\"{end}\"}} {count}\n"
+                );
+                assert!(text.contains(&sample), "{engine}: {sample} {text}");
+            };
+            counted("vanished", 1);
+            counted("reset", 0);
+        }
+        let (status, log) = server.stop();
+        assert_eq!(status, Some(0));
+        assert_eq!(log.matches("the peer has vanished").count(), 2, "{engine}: {log}");
+        let summed = ["hello", "upload"].map(|service| summed(&log, service, "vanished"));
+        assert_eq!(summed, [1, 1], "{engine}: {log}");
+        assert!(!server.folder.path().join("a").exists());
     }
 }
 
