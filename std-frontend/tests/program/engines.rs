@@ -344,6 +344,57 @@ fn peers_that_vanish_are_noticed_and_counted_as_such() {
     }
 }
 
+/// A body, an open conversation, and many short ones: to the byte, whichever way they are driven.
+#[test]
+fn what_is_counted_is_the_same_on_every_engine() {
+    const COUNT: usize = 30;
+    for engine in ENGINES {
+        let metrics = nobody();
+        let args = ["hello=0", "upload=0", "--metrics", &metrics, "--no-sync"];
+        let mut server = start(engine, &args, 2);
+        let counted = |sample: &str, want: usize| {
+            let sample = format!("{sample} {want}\n");
+            await_that(&format!("{engine}: {sample}"), || scrape(&metrics).contains(&sample));
+        };
+        let bytes = |service, direction| {
+            format!("anywire_bytes_total{{service=\"{service}\",direction=\"{direction}\"}}")
+        };
+        let mut open = connect(&server);
+        greet(&mut open);
+        // While it is open.
+        counted(&bytes("hello", "in"), 1);
+        counted(&bytes("hello", "out"), REPLY.len());
+        for _ in 0..COUNT {
+            let mut stream = connect(&server);
+            greet(&mut stream);
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert!(read_all(&mut stream).is_empty());
+        }
+        counted(&bytes("hello", "in"), 1 + COUNT);
+        counted(&bytes("hello", "out"), (1 + COUNT) * REPLY.len());
+
+        let mut upload = server.connect(1);
+        upload.write_all(b"\x01\x01\x00a").unwrap();
+        upload.read_exact(&mut [0; 2]).unwrap();
+        upload.write_all(&[&[5, 0x40, 0x42, 0x0f, 0][..], &[7; 600_000]].concat()).unwrap();
+        counted(&bytes("upload", "in"), 4 + 5 + 600_000);
+        upload.write_all(&[7; 400_000]).unwrap();
+        upload.shutdown(Shutdown::Write).unwrap();
+        assert!(read_all(&mut upload).is_empty());
+        counted(&bytes("upload", "in"), 4 + 5 + 1_000_000);
+        counted(&bytes("upload", "out"), 2);
+
+        let text = scrape(&metrics);
+        let steps = text.lines().find_map(|line| {
+            line.strip_prefix("anywire_step_seconds_count{service=\"hello\"} ")?.parse().ok()
+        });
+        let steps: usize = steps.unwrap();
+        assert!(steps > 2 * COUNT, "{engine}: {text}");
+        drop(open);
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
 #[test]
 fn a_child_that_is_killed_harms_nobody_else() {
     let mut server = start("processes", &["file=0", "hello=0"], 2);
