@@ -5,7 +5,7 @@
 
 use core::net::SocketAddr;
 
-use embedded_io::{ErrorType, Read, Write};
+use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
 
 use crate::conversation::{Conversation, Lent, Limits, Want};
 use crate::event::{End, Event, Host};
@@ -17,7 +17,7 @@ use crate::store::{OpenFile, OpenIn, Store, carry_out, release};
 /// A stream transport that can wait, with a clock to wait by.
 ///
 /// Any [`Read`] + [`Write`] is one in [`Plain`]; a transport with more to offer implements this. Every error is
-/// final, and is what a reset is: a transport that has failed once must not report an orderly end afterwards.
+/// final, and is what a reset is ([`ErrorKind::TimedOut`]: the peer has vanished): a transport that has failed once must not report an orderly end afterwards.
 pub trait Wire: Read + Write {
     /// Whether the transport has an end of the stream of its own (FIN), one for each direction.
     const ENDS: bool;
@@ -484,7 +484,10 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
     }
 
     fn failed(&mut self, error: W::Error) {
+        match error.kind() {
+            ErrorKind::TimedOut => self.conversation.vanished(),
+            _ => self.conversation.reset(),
+        }
         self.error.get_or_insert(error);
-        self.conversation.reset();
     }
 }

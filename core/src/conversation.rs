@@ -335,11 +335,20 @@ impl<S: Session> Conversation<S> {
     ///
     /// After our orderly end a reset takes nothing back: the peer closed with our last bytes unread or its own unsent.
     pub fn reset(&mut self) {
+        self.broke(Stop::Reset, End::Reset);
+    }
+
+    /// The connection broke because nothing was heard of the peer any more. Otherwise like [`reset`](Self::reset).
+    pub fn vanished(&mut self) {
+        self.broke(Stop::Vanished, End::Vanished);
+    }
+
+    fn broke(&mut self, stop: Stop, end: End) {
         match self.stage {
-            Stage::Moving { .. } => self.stopped(Stop::Reset),
+            Stage::Moving { .. } => self.stopped(stop),
             Stage::Draining { end, .. } => self.stage = Stage::Closed(end),
             Stage::Closed(_) => {}
-            _ => self.stage = Stage::Closed(End::Reset),
+            _ => self.stage = Stage::Closed(end),
         }
     }
 

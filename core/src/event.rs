@@ -105,6 +105,8 @@ pub enum End {
     Stopped,
     /// The peer reset it.
     Reset,
+    /// It broke, because nothing was heard of the peer any more: its system or the way there is gone.
+    Vanished,
     /// We aborted it (RST).
     Aborted(Reason),
 }

@@ -103,6 +103,8 @@ pub enum Stop {
     Ended,
     /// The peer reset the connection.
     Reset,
+    /// Nothing was heard of the peer any more.
+    Vanished,
     /// The file has fewer bytes than it had when it was opened.
     FileShort,
     /// The store took no more.
@@ -146,6 +148,7 @@ impl fmt::Display for Stop {
             Self::Complete => f.write_str("complete"),
             Self::Ended => f.write_str("the peer ended the stream"),
             Self::Reset => f.write_str("the peer reset the connection"),
+            Self::Vanished => f.write_str("the peer has vanished"),
             Self::FileShort => f.write_str("the file became shorter"),
             Self::Store(refusal) => write!(f, "the store took no more: {refusal}"),
             Self::TimedOut => f.write_str("nothing moved for too long"),

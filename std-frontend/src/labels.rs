@@ -11,6 +11,7 @@ pub(crate) const ENDS: &[(&str, &[&str])] = &[
     ("idle", &[]),
     ("stopped", &[]),
     ("reset", &[]),
+    ("vanished", &[]),
     ("aborted", REASONS),
     ("refused", REFUSALS),
     ("other", &[]),
@@ -52,6 +53,9 @@ pub(crate) fn end(end: End) -> (&'static str, Option<&'static str>) {
         End::Idle => ("idle", None),
         End::Stopped => ("stopped", None),
         End::Reset => ("reset", None),
+        End::Vanished | End::Aborted(Reason::Cut { stop: Stop::Vanished, .. }) => {
+            ("vanished", None)
+        }
         End::Aborted(Reason::Refused(why)) => ("refused", Some(refusal(why))),
         End::Aborted(why) => ("aborted", Some(reason(why))),
         _ => ("other", None),
@@ -124,7 +128,7 @@ mod tests {
             Reason::Broken(Breach::Stalled),
             Reason::NoClock,
         ];
-        let ends = [End::Finished, End::Idle, End::Stopped, End::Reset];
+        let ends = [End::Finished, End::Idle, End::Stopped, End::Reset, End::Vanished];
         let aborts = reasons.into_iter().chain(refusals.map(Reason::Refused)).map(End::Aborted);
         let mut seen = Vec::new();
         for label in ends.into_iter().chain(aborts).map(end) {

@@ -178,6 +178,13 @@ impl Wire for Stream {
     }
 }
 
+/// Whether a connection broke because nothing is heard of the peer any more: it acknowledges nothing, keep-alive's questions neither, and a
+/// router on the way may know why.
+pub(crate) fn has_vanished(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown)
+}
+
 /// Waits until something of `fds` is ready, or until the deadline: looks at them before it looks at the clock.
 pub(crate) fn poll(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
     loop {

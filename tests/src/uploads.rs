@@ -115,16 +115,37 @@ impl FileServer {
         String::from_utf8_lossy(&std::fs::read(self.log.path()).expect("the log is there")).into()
     }
 
-    /// `kill -9`.
+    /// `kill -9`, of its children too, all at one moment: they would live on to end in good order.
     pub fn kill(mut self) {
+        self.signal(Signal::STOP);
+        let children = self.children();
         self.served.child.kill().expect("it was alive");
+        for child in children {
+            // It may have ended meanwhile.
+            let _ = kill_process(child, Signal::KILL);
+        }
         self.served.child.wait().expect("it was ours");
+    }
+
+    /// The processes that it has started and not waited for.
+    fn children(&self) -> Vec<Pid> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        let tasks = tasks.expect("the server is alive").filter_map(Result::ok);
+        let listed =
+            tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        let listed: Vec<_> = listed.collect();
+        let pids = listed.iter().flat_map(|pids| pids.split_whitespace());
+        pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
     }
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process");
-        kill_process(pid, Signal::TERM).expect("it was alive");
+        kill_process(pid, signal).expect("it was alive");
     }
 
     /// How it ended by itself.

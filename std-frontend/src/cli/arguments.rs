@@ -30,6 +30,10 @@ pub(super) fn of<N: Network>(
     for (option, value) in values.into_iter().chain([("--log-dir", log_dir.into())]) {
         common.extend([option.into(), value]);
     }
+    if args.metrics.is_some() {
+        // So that it counts, too, and tells of that; nobody scrapes it.
+        common.extend(["--metrics".into(), "0".into()]);
+    }
     common.extend(flags.into_iter().filter(|flag| flag.1).map(|flag| flag.0.into()));
     let settings = settings.clone();
     move |service| {

@@ -105,11 +105,10 @@ pub(super) struct Serve<N: Network> {
     /// Stop when Esc is pressed alone in the terminal of standard input
     #[arg(long)]
     pub(super) esc: bool,
-    /// What a line of the log is: text, or a JSON object
+    /// What a line of the log, on standard error, is: text, or a JSON object
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     pub(super) log_format: Format,
-    /// Serve metrics for Prometheus, over HTTP on the system's own network; ADDR is 127.0.0.1 unless said, and port 0 takes a free one. The
-    /// engine `processes` keeps bytes and times of steps to its children
+    /// Serve metrics for Prometheus, over HTTP on the system's own network; ADDR is 127.0.0.1 unless said, and port 0 takes a free one
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = endpoint::place)]
     pub(super) metrics: Option<SocketAddr>,
     /// End a connection that is silent for so long; 0: never

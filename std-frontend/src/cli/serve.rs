@@ -26,9 +26,10 @@ use crate::console::output::Output;
 use crate::console::summary::Summary;
 use crate::console::transcript::Transcript;
 use crate::console::visits::Visits;
+use crate::engine::report;
 use crate::engine::{Link, Observer, Protocol};
 use crate::folder::{FolderOptions, FolderStore};
-use crate::metrics::{Endpoint, Kind, Metrics};
+use crate::metrics::{Endpoint, Kind, Metrics, StepCounts};
 
 /// One service, one place.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ pub(super) fn run<N: Network>(
     let default = N::default_bind(&options);
     let mut places = places(&args, Host::from(default))?;
     if meeting != Meeting::Listening {
-        stdio::prepare(&args, &mut places)?;
+        stdio::prepare(&args, &mut places, meeting)?;
     }
     check_settings(&places, settings)?;
 
@@ -70,11 +71,13 @@ pub(super) fn run<N: Network>(
         Meeting::Stdio | Meeting::Child => Arc::new(stdio::transcript()),
     });
     let summary = Summary::new(places.iter().map(|place| place.listed.about.name));
-    let metrics = args.metrics.zip(log).map(|(_, log)| counted(&places, log));
+    let metrics = args.metrics.map(|_| counted(&places, log));
     let visits = Visits::default();
     let console = Console { transcript: transcript.clone(), visits, summary, metrics };
     let console = Arc::new(console);
 
+    let steps = metrics.zip(places.first());
+    let steps = steps.and_then(|(all, place)| all.steps(place.listed.about.name));
     let (store, mut problems) = store(&args, &places, meeting);
     if meeting == Meeting::Child {
         stdio::leave_folder();
@@ -91,7 +94,7 @@ pub(super) fn run<N: Network>(
         once: args.once,
         store,
         observer: match meeting {
-            Meeting::Child => Arc::new(stdio::reporter(&args, logging)),
+            Meeting::Child => Arc::new(stdio::reporter(&args, logging, steps)),
             Meeting::Listening | Meeting::Stdio => Arc::clone(&console) as _,
         },
         arguments: Box::new(arguments::of(&args, settings, logging)),
@@ -106,7 +109,7 @@ pub(super) fn run<N: Network>(
             (None, Vec::new(), conflicts::among(&places))
         }
     };
-    let endpoint = args.metrics.and_then(|addr| {
+    let endpoint = args.metrics.filter(|_| meeting == Meeting::Listening).and_then(|addr| {
         let bound = Endpoint::bind(addr);
         bound.map_err(|error| conflicts.push(Conflict::of_metrics(addr, error))).ok()
     });
@@ -132,6 +135,9 @@ pub(super) fn run<N: Network>(
     }
     signals::stop_by(server.stopper(), args.grace).map_err(anyhow::Error::from)?;
     if meeting != Meeting::Listening {
+        if let Some(steps) = steps.filter(|_| meeting == Meeting::Child) {
+            report::tell_of(steps).context("cannot tell of steps")?;
+        }
         return Ok(server.run()?);
     }
     let listening = args.esc.then(esc::begin).transpose();
@@ -280,7 +286,7 @@ fn check_settings(places: &[Place], settings: &Settings) -> Result<(), Failure> 
 }
 
 /// The metrics of what is served. They are scraped as long as the process lives.
-fn counted(places: &[Place], log: &Log) -> &'static Metrics {
+fn counted(places: &[Place], log: Option<&Log>) -> &'static Metrics {
     let kind = |listed: &Listed| Kind {
         streams: listed.protocols.contains(&Protocol::Tcp),
         datagrams: listed.protocols.contains(&Protocol::Udp),
@@ -288,7 +294,10 @@ fn counted(places: &[Place], log: &Log) -> &'static Metrics {
         log: listed.log,
     };
     let services = places.iter().map(|place| (place.listed.about.name, kind(&place.listed)));
-    Box::leak(Box::new(Metrics::new(services, log.lost_counter())))
+    // A child's log is its parent's.
+    let lost = log.map(Log::lost_counter);
+    let lost = move || lost.as_ref().map_or(0, |lost| lost());
+    Box::leak(Box::new(Metrics::new(services, lost)))
 }
 
 fn warn_beyond_loopback(places: &[Place], default: IpAddr) {
@@ -376,6 +385,12 @@ impl Observer for Console {
         self.summary.observe(link, event);
         if let Some(metrics) = self.metrics {
             metrics.observe(link, event);
+        }
+    }
+
+    fn stepped(&self, link: &Link, counts: &StepCounts) {
+        if let Some(metrics) = self.metrics {
+            metrics.stepped(link, counts);
         }
     }
 

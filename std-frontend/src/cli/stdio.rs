@@ -20,9 +20,14 @@ use crate::console::words::how;
 use crate::engine::report::{self, Reporter};
 use crate::engine::{Observer, Orders, Protocol, stdio};
 use crate::folder::FolderStore;
+use crate::metrics::Steps;
 
 /// Whether one conversation of what is asked for can be held on standard input and output; datagrams are left out.
-pub(super) fn prepare<N: Network>(args: &Serve<N>, places: &mut [Place]) -> Result<(), Failure> {
+pub(super) fn prepare<N: Network>(
+    args: &Serve<N>,
+    places: &mut [Place],
+    meeting: Meeting,
+) -> Result<(), Failure> {
     if stdio::errors_go_to_the_peer() {
         stdio::silence_errors().map_err(anyhow::Error::from)?;
     }
@@ -36,7 +41,7 @@ pub(super) fn prepare<N: Network>(args: &Serve<N>, places: &mut [Place]) -> Resu
     if args.esc {
         return Err(Failure::usage("with --stdio what is typed is the peer's: there is no --esc"));
     }
-    if args.metrics.is_some() {
+    if args.metrics.is_some() && meeting == Meeting::Stdio {
         return Err(Failure::usage(
             "with --stdio there is one conversation: there are no --metrics",
         ));
@@ -55,8 +60,13 @@ pub(super) fn transcript() -> Transcript<Write> {
 }
 
 /// What a child tells its parent: all of it, if the parent shows all of it.
-pub(super) fn reporter<N: Network>(args: &Serve<N>, logging: Logging) -> Reporter {
-    Reporter { everything: args.transcript || logging.level(Level::Normal) == Level::Everything }
+pub(super) fn reporter<N: Network>(
+    args: &Serve<N>,
+    logging: Logging,
+    steps: Option<&'static Steps>,
+) -> Reporter {
+    let everything = args.transcript || logging.level(Level::Normal) == Level::Everything;
+    Reporter { everything, steps }
 }
 
 /// A child begins in the folder of files, and has opened it by now: should it crash, what the system leaves of that is not to be found there.

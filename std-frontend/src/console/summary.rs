@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anywire_core::event::{End, Event};
 use anywire_core::instant::Instant;
+use anywire_core::request::Stop;
 use anywire_core::session::Reason;
 
 use crate::clock;
@@ -33,6 +34,7 @@ enum Column {
     Idle,
     Stopped,
     Reset,
+    Vanished,
     Refused,
     Aborted,
     Datagrams,
@@ -42,12 +44,13 @@ enum Column {
 }
 
 /// Each column, and its name, as they stand in the table. A conversation is in one of those from `finished` to `aborted`.
-const COLUMNS: [(Column, &str); 11] = [
+const COLUMNS: [(Column, &str); 12] = [
     (Column::Conversations, "conversations"),
     (Column::Finished, "finished"),
     (Column::Idle, "idle"),
     (Column::Stopped, "stopped"),
     (Column::Reset, "reset"),
+    (Column::Vanished, "vanished"),
     (Column::Refused, "refused"),
     (Column::Aborted, "aborted"),
     (Column::Datagrams, "datagrams"),
@@ -97,6 +100,9 @@ impl Observer for Summary {
                 End::Idle => Column::Idle,
                 End::Stopped => Column::Stopped,
                 End::Reset => Column::Reset,
+                End::Vanished | End::Aborted(Reason::Cut { stop: Stop::Vanished, .. }) => {
+                    Column::Vanished
+                }
                 End::Aborted(Reason::Refused(_)) => Column::Refused,
                 _ => Column::Aborted,
             },
@@ -117,6 +123,7 @@ impl Summary {
                 idle,
                 stopped,
                 reset,
+                vanished,
                 refused,
                 aborted,
                 datagrams,
@@ -131,6 +138,7 @@ impl Summary {
                 idle,
                 stopped,
                 reset,
+                vanished,
                 refused,
                 aborted,
                 datagrams,
@@ -244,6 +252,8 @@ mod tests {
             (End::Idle, Column::Idle),
             (End::Stopped, Column::Stopped),
             (End::Reset, Column::Reset),
+            (End::Vanished, Column::Vanished),
+            (End::Aborted(Reason::Cut { moved: 1, stop: Stop::Vanished }), Column::Vanished),
             (End::Aborted(Reason::Refused(Refusal::Full)), Column::Refused),
             (End::Aborted(Reason::Idle), Column::Aborted),
         ];

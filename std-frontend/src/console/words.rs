@@ -98,6 +98,7 @@ pub(crate) fn how(end: End) -> String {
         End::Idle => "ended: idle for too long".into(),
         End::Stopped => "ended: the server stops".into(),
         End::Reset => "reset by the peer".into(),
+        End::Vanished => "ended: the peer has vanished".into(),
         End::Aborted(reason) => format!("aborted: {reason}"),
         other => format!("{other:?}"),
     }

@@ -65,13 +65,13 @@ impl ErrorType for Accepted<'_> {
 
 impl Read for Accepted<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buf)
+        self.stream.read(buf).map_err(vanished)
     }
 }
 
 impl Write for Accepted<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.stream.write(buf)
+        self.stream.write(buf).map_err(vanished)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -119,6 +119,11 @@ impl Wire for Accepted<'_> {
         self.told = self.orders.told();
         self.told
     }
+}
+
+/// To the driver there is one error for it.
+fn vanished(error: io::Error) -> io::Error {
+    if shim::has_vanished(&error) { io::ErrorKind::TimedOut.into() } else { error }
 }
 
 /// Sleeps until `until`, or until more is ordered than `told`.

@@ -40,6 +40,7 @@ use anywire_core::session::Session;
 use anywire_core::store::Store;
 
 use crate::clock;
+use crate::metrics::StepCounts;
 use connections::Connections;
 use datagrams::Datagrams;
 use jobs::Jobs;
@@ -139,6 +140,11 @@ pub struct Link {
 pub trait Observer: Send + Sync {
     /// `event` happened on `link`.
     fn observe(&self, link: &Link, event: Event<'_>);
+
+    /// In a process of its own the session on `link` did so much, besides what was told before. Nothing by default.
+    fn stepped(&self, link: &Link, counts: &StepCounts) {
+        let _ = (link, counts);
+    }
 
     /// A connection could not be accepted, because the system has run out of something. Told each time that is tried. Nothing by default.
     fn not_accepted(&self, error: &io::Error) {

@@ -182,6 +182,7 @@ fn tell(
             *ended |= matches!(event, Event::Ended { .. });
             observer.observe(link, event);
         }
+        Report::Steps(counts) => observer.stepped(link, &counts),
         Report::Line(line) => log(line, link),
     }
 }

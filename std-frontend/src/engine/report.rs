@@ -1,18 +1,21 @@
-//! What the process of a conversation tells the one that started it, through its standard error: events, and lines of text.
+//! What the process of a conversation tells the one that started it, through its standard error: events, what its steps did, and lines
+//! of text.
 //!
-//! An event is in postcard's encoding, made free of zeros (COBS), between two zeros. Whatever is not is text: log lines, which
+//! What is no text is in postcard's encoding, made free of zeros (COBS), between two zeros. Whatever is not is text: log lines, which
 //! begin with their level, and whatever else a program says that is in trouble. The other direction says when to stop.
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anywire_core::event::Event;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::RecvFlags;
 use rustix::stdio::stderr;
+use serde::{Deserialize, Serialize};
 
 use super::{Link, Observer, Orders};
+use crate::metrics::{StepCounts, Steps};
 use crate::{clock, shim};
 
 /// An observer that tells its parent.
@@ -20,6 +23,26 @@ use crate::{clock, shim};
 pub struct Reporter {
     /// Whether it tells of every piece that moves, too: that is as much as the conversation itself.
     pub everything: bool,
+    /// Where what the steps do is counted, if it is: that is told, too, by [`tell_of`] and at the end.
+    pub steps: Option<&'static Steps>,
+}
+
+/// What is told.
+#[derive(Serialize, Deserialize)]
+enum Told<'a> {
+    Event(#[serde(borrow)] Event<'a>),
+    Steps(StepCounts),
+}
+
+impl Told<'_> {
+    fn tell(&self) {
+        // Whatever it cannot say its parent could not understand.
+        if let Ok(mut frame) = postcard::to_stdvec_cobs(self) {
+            frame.insert(0, 0);
+            // Without a parent nobody asks.
+            let _ = io::stderr().write_all(&frame);
+        }
+    }
 }
 
 impl Observer for Reporter {
@@ -27,14 +50,31 @@ impl Observer for Reporter {
         let piece =
             matches!(event, Event::Data { .. } | Event::Moving { .. } | Event::Moved { .. });
         if piece && !self.everything {
+            // Of a body no step knows.
+            if let (Some(steps), Event::Moving { sending, len, .. }) = (self.steps, event) {
+                let (received, sent) = if sending { (0, len) } else { (len, 0) };
+                steps.moved(received, sent);
+            }
             return;
         }
-        // Whatever it cannot say is an event that its parent could not understand.
-        if let Ok(mut frame) = postcard::to_stdvec_cobs(&event) {
-            frame.insert(0, 0);
-            // Without a parent nobody asks.
-            let _ = io::stderr().write_all(&frame);
+        if let (Some(steps), Event::Ended { .. }) = (self.steps, event) {
+            tell_steps(steps);
         }
+        Told::Event(event).tell();
+    }
+}
+
+/// Tells of `steps` ten times a second, as long as there is something to tell.
+pub fn tell_of(steps: &'static Steps) -> io::Result<()> {
+    steps.each_time(Duration::from_millis(100), tell_steps)
+}
+
+fn tell_steps(steps: &Steps) {
+    static TELLING: Mutex<()> = Mutex::new(());
+    // What another thread is about to tell is told when this returns.
+    let _telling = TELLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(counts) = steps.take() {
+        Told::Steps(counts).tell();
     }
 }
 
@@ -71,6 +111,8 @@ pub fn obey(orders: Arc<Orders>, grace: Duration) -> io::Result<()> {
 pub enum Report<'a> {
     /// Something happened on its connection.
     Event(Event<'a>),
+    /// Its steps have done so much since the last time.
+    Steps(StepCounts),
     /// It has said this, without the newline.
     Line(&'a [u8]),
 }
@@ -112,8 +154,12 @@ impl Reports {
         if !self.begun.is_empty() {
             if !self.inside {
                 each(Report::Line(&self.begun));
-            } else if let Ok(event) = postcard::from_bytes_cobs(&mut self.begun) {
-                each(Report::Event(event));
+            } else {
+                match postcard::from_bytes_cobs(&mut self.begun) {
+                    Ok(Told::Event(event)) => each(Report::Event(event)),
+                    Ok(Told::Steps(counts)) => each(Report::Steps(counts)),
+                    Err(_) => {}
+                }
             }
         }
         self.begun.clear();
@@ -132,7 +178,7 @@ mod tests {
     use super::*;
 
     fn frame(event: &Event<'_>) -> Vec<u8> {
-        [&[0], &postcard::to_stdvec_cobs(event).unwrap()[..]].concat()
+        [&[0], &postcard::to_stdvec_cobs(&Told::Event(*event)).unwrap()[..]].concat()
     }
 
     #[test]
@@ -164,6 +210,7 @@ mod tests {
             let (mut got, mut lines, mut reports) = (Vec::new(), 0, Reports::default());
             let mut each = |report: Report<'_>| match report {
                 Report::Event(event) => got.push(format!("{event:?}")),
+                Report::Steps(_) => panic!("nobody has told of steps"),
                 Report::Line(line) => {
                     assert!(line == b" WARN a line" || line == b"cut off");
                     lines += 1;

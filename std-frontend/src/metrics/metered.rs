@@ -1,6 +1,10 @@
 //! A service whose steps are counted.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use anywire_core::datagram::DatagramService;
@@ -9,6 +13,8 @@ use anywire_core::exchange::Exchange;
 use anywire_core::request::Request;
 use anywire_core::service::{About, Setting, SettingError, StreamService};
 use anywire_core::session::{Next, Session};
+
+use serde::{Deserialize, Serialize};
 
 use super::Count;
 
@@ -21,6 +27,18 @@ pub struct Steps {
     nanos: Count,
     /// How many took no longer than each of [`BOUNDS`], and longer than the one before; behind them those that took longer than all.
     took: [Count; BOUNDS.len() + 1],
+    /// Something was counted since the [teller](Steps::each_time) last looked.
+    fresh: AtomicBool,
+    teller: OnceLock<Thread>,
+}
+
+/// What a process's steps have done since the last time, for its parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepCounts {
+    received: u64,
+    sent: u64,
+    nanos: u64,
+    took: [u64; BOUNDS.len() + 1],
 }
 
 /// In nanoseconds. A step does no I/O: it takes less than a microsecond, unless the machine had other things to do.
@@ -49,12 +67,58 @@ pub(super) struct Times {
 
 impl Steps {
     /// Bytes went in or out.
-    pub(super) fn moved(&self, received: u64, sent: u64) {
+    pub(crate) fn moved(&self, received: u64, sent: u64) {
         for (count, n) in [(&self.received, received), (&self.sent, sent)] {
             if n > 0 {
                 count.add(n);
             }
         }
+        self.news();
+    }
+
+    fn news(&self) {
+        if let Some(teller) = self.teller.get()
+            && !self.fresh.swap(true, Ordering::Relaxed)
+        {
+            teller.unpark();
+        }
+    }
+
+    /// Calls `tell` in a thread of its own when something was counted, and not again before `pause` has passed.
+    pub(crate) fn each_time(
+        &'static self,
+        pause: Duration,
+        tell: impl Fn(&Self) + Send + 'static,
+    ) -> io::Result<()> {
+        let telling = move || loop {
+            while !self.fresh.swap(false, Ordering::Relaxed) {
+                std::thread::park();
+            }
+            tell(self);
+            std::thread::sleep(pause);
+        };
+        let thread = std::thread::Builder::new().name("metrics".into()).stack_size(64 << 10);
+        let thread = thread.spawn(telling)?;
+        let _ = self.teller.set(thread.thread().clone());
+        Ok(())
+    }
+
+    /// What was counted since the last time; `None`: nothing.
+    pub(crate) fn take(&self) -> Option<StepCounts> {
+        let counts = StepCounts {
+            received: self.received.take(),
+            sent: self.sent.take(),
+            nanos: self.nanos.take(),
+            took: self.took.each_ref().map(Count::take),
+        };
+        (counts != StepCounts::default()).then_some(counts)
+    }
+
+    /// Counts what was counted elsewhere.
+    pub(super) fn add(&self, counts: &StepCounts) {
+        self.moved(counts.received, counts.sent);
+        self.nanos.add(counts.nanos);
+        self.took.iter().zip(counts.took).for_each(|(count, n)| count.add(n));
     }
 
     fn took(&self, time: Duration) {
@@ -135,6 +199,7 @@ impl<S: Session> Session for Metered<S> {
         let begun = Instant::now();
         let next = self.inner.step(io);
         steps.took(begun.elapsed());
+        // Behind the time: it tells that there is news.
         steps.moved((io.taken() - taken) as u64, (io.put_len() - put) as u64);
         next
     }

@@ -11,8 +11,9 @@
 //! still open are in it. There is one row for each service, and its labels are our own words: what the network sends decides no name, no
 //! label and no memory.
 //!
-//! All this is of one process. With the engine `processes` the children tell it their events, so who came and how it ended is counted; what
-//! [`Metered`] counts in them, the bytes and times of steps, is not.
+//! With the engine `processes` the children tell their parent, through the socket that they have to it, what happens, so who came and how it
+//! ended is counted; and, a few times a second and before they end, what [`Metered`] has counted in them: the parent's numbers are those
+//! of all. A child that is killed does not tell its last tenth of a second.
 //!
 //! [`Endpoint`] is where they are scraped.
 
@@ -32,7 +33,7 @@ use crate::engine::{Link, Observer};
 use crate::labels::{self, ENDS, REFUSALS};
 
 pub use endpoint::Endpoint;
-pub use metered::{Metered, Steps};
+pub use metered::{Metered, StepCounts, Steps};
 
 /// The numbers of one server, in one process.
 pub struct Metrics {
@@ -67,6 +68,10 @@ impl Count {
 
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -157,6 +162,12 @@ impl Observer for Metrics {
                 at.and_then(|at| row.ended.get(at)).into_iter().for_each(|count| count.add(1));
             }
             _ => {}
+        }
+    }
+
+    fn stepped(&self, link: &Link, counts: &StepCounts) {
+        if let Some(row) = self.row(link.service) {
+            row.steps.add(counts);
         }
     }
 

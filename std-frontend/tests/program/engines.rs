@@ -3,18 +3,23 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
+    pidfd_getfd, pidfd_open, prlimit,
+};
+use socket2::{SockRef, TcpKeepalive};
 
-use crate::harness::{Server, read_all};
+use crate::harness::{Server, nobody, read_all, scrape, summed, vanish};
+use crate::procfs::{PATIENCE, await_that, children, descriptors, sockets, status, threads, ticks};
 
 const ENGINES: [&str; 3] = ["poll", "threads", "processes"];
 
 const REPLY: &[u8] = b"I got \"x\" from you and I am sending it back.";
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn start(engine: &str, args: &[&str], endpoints: usize) -> Server {
     Server::start(&[&["--engine", engine], args].concat(), endpoints)
@@ -32,60 +37,6 @@ fn greet(stream: &mut TcpStream) {
     let mut reply = vec![0; REPLY.len()];
     stream.read_exact(&mut reply).unwrap();
     assert_eq!(reply, REPLY);
-}
-
-/// Waits until `is` holds.
-#[track_caller]
-fn await_that(what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < PATIENCE, "it is not so: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A field of `/proc/PID/status`.
-fn status(pid: u32, field: &str) -> Option<String> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.map(|value| value.trim().to_owned())
-}
-
-/// The children of a process, and which of them are zombies.
-fn children(pid: u32) -> (Vec<u32>, usize) {
-    let parent = pid.to_string();
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
-        (status(pid, "PPid")? == parent).then_some(pid)
-    });
-    let pids: Vec<_> = pids.collect();
-    let zombies =
-        pids.iter().filter(|&&pid| status(pid, "State").is_some_and(|s| s.starts_with('Z')));
-    let zombies = zombies.count();
-    (pids, zombies)
-}
-
-fn threads(pid: u32) -> usize {
-    status(pid, "Threads").unwrap().parse().unwrap()
-}
-
-fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-/// The sockets among them, as the system names them.
-fn sockets(pid: u32) -> Vec<String> {
-    let open = |fd| {
-        std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?.into_os_string().into_string().ok()
-    };
-    (0..1024).filter_map(open).filter(|file| file.starts_with("socket:")).collect()
-}
-
-/// The processor's time that a process has used, in hundredths of a second.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]
@@ -335,6 +286,125 @@ fn workers_keep_one_limit_together() {
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(answered(), 8, "{engine}");
         drop(streams);
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+/// The server's end of a connection: a descriptor of the server's, or of a child's.
+fn other_end(server: &Server, stream: &TcpStream) -> OwnedFd {
+    let ours = stream.local_addr().unwrap();
+    let pids = children(server.id()).0.into_iter().chain([server.id()]);
+    let ends = pids.flat_map(|pid| {
+        let process = Pid::from_raw(pid as i32).unwrap();
+        let process = pidfd_open(process, PidfdFlags::empty()).unwrap();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let open: Vec<i32> =
+            open.map(|fd| fd.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+        open.into_iter().filter_map(move |fd| {
+            match pidfd_getfd(&process, fd, PidfdGetfdFlags::empty()) {
+                Ok(fd) => Some(fd),
+                // It has been closed meanwhile.
+                Err(Errno::BADF) => None,
+                Err(error) => panic!("a process of our own cannot be looked into: {error}"),
+            }
+        })
+    });
+    let is_it = |fd: &OwnedFd| {
+        let peer = SockRef::from(fd).peer_addr();
+        peer.is_ok_and(|peer| peer.as_socket() == Some(ours))
+    };
+    { ends }.find(is_it).expect("the server has the other end")
+}
+
+#[test]
+fn peers_that_vanish_are_noticed_and_counted_as_such() {
+    /// What is there for everybody takes a minute and a half.
+    const SOON: TcpKeepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(1))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(1);
+    for engine in ENGINES {
+        let metrics = nobody();
+        let mut server = start(engine, &["hello=0", "upload=0", "--metrics", &metrics], 2);
+        let none = sockets(server.id()).len();
+        let mut idle = connect(&server);
+        greet(&mut idle);
+        let mut midway = server.connect(1);
+        midway.write_all(b"\x01\x01\x00a").unwrap();
+        midway.read_exact(&mut [0; 2]).unwrap();
+        midway.write_all(b"\x03\x10\x27half").unwrap();
+        for stream in [&idle, &midway] {
+            SockRef::from(&other_end(&server, stream)).set_tcp_keepalive(&SOON).unwrap();
+            vanish(stream);
+        }
+        await_that("both are missed", || sockets(server.id()).len() == none);
+        let text = scrape(&metrics);
+        for service in ["hello", "upload"] {
+            let counted = |end, count| {
+                let sample = format!(
+                    "anywire_connections_ended_total{{service=\"{service}\",end=\"{end}\"}} {count}\n"
+                );
+                assert!(text.contains(&sample), "{engine}: {sample} {text}");
+            };
+            counted("vanished", 1);
+            counted("reset", 0);
+        }
+        let (status, log) = server.stop();
+        assert_eq!(status, Some(0));
+        assert_eq!(log.matches("the peer has vanished").count(), 2, "{engine}: {log}");
+        let summed = ["hello", "upload"].map(|service| summed(&log, service, "vanished"));
+        assert_eq!(summed, [1, 1], "{engine}: {log}");
+        assert!(!server.folder.path().join("a").exists());
+    }
+}
+
+/// A body, an open conversation, and many short ones: to the byte, whichever way they are driven.
+#[test]
+fn what_is_counted_is_the_same_on_every_engine() {
+    const COUNT: usize = 30;
+    for engine in ENGINES {
+        let metrics = nobody();
+        let args = ["hello=0", "upload=0", "--metrics", &metrics, "--no-sync"];
+        let mut server = start(engine, &args, 2);
+        let counted = |sample: &str, want: usize| {
+            let sample = format!("{sample} {want}\n");
+            await_that(&format!("{engine}: {sample}"), || scrape(&metrics).contains(&sample));
+        };
+        let bytes = |service, direction| {
+            format!("anywire_bytes_total{{service=\"{service}\",direction=\"{direction}\"}}")
+        };
+        let mut open = connect(&server);
+        greet(&mut open);
+        // While it is open.
+        counted(&bytes("hello", "in"), 1);
+        counted(&bytes("hello", "out"), REPLY.len());
+        for _ in 0..COUNT {
+            let mut stream = connect(&server);
+            greet(&mut stream);
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert!(read_all(&mut stream).is_empty());
+        }
+        counted(&bytes("hello", "in"), 1 + COUNT);
+        counted(&bytes("hello", "out"), (1 + COUNT) * REPLY.len());
+
+        let mut upload = server.connect(1);
+        upload.write_all(b"\x01\x01\x00a").unwrap();
+        upload.read_exact(&mut [0; 2]).unwrap();
+        upload.write_all(&[&[5, 0x40, 0x42, 0x0f, 0][..], &[7; 600_000]].concat()).unwrap();
+        counted(&bytes("upload", "in"), 4 + 5 + 600_000);
+        upload.write_all(&[7; 400_000]).unwrap();
+        upload.shutdown(Shutdown::Write).unwrap();
+        assert!(read_all(&mut upload).is_empty());
+        counted(&bytes("upload", "in"), 4 + 5 + 1_000_000);
+        counted(&bytes("upload", "out"), 2);
+
+        let text = scrape(&metrics);
+        let steps = text.lines().find_map(|line| {
+            line.strip_prefix("anywire_step_seconds_count{service=\"hello\"} ")?.parse().ok()
+        });
+        let steps: usize = steps.unwrap();
+        assert!(steps > 2 * COUNT, "{engine}: {text}");
+        drop(open);
         assert_eq!(server.stop().0, Some(0));
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::JoinHandle;
 
-use socket2::SockRef;
+use socket2::{SockFilter, SockRef};
 use tempfile::TempDir;
 
 /// The program, with what it needs to be alone in the world.
@@ -202,6 +202,20 @@ pub(crate) fn nobody() -> String {
 /// Closes with a reset.
 pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+}
+
+/// From now on the system drops whatever comes for this socket, before it is acknowledged: to its peer it has vanished.
+pub(crate) fn vanish(stream: &TcpStream) {
+    /// BPF's `ret #0`: nothing of a packet is kept.
+    const NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+    SockRef::from(stream).attach_filter(&[NOTHING]).unwrap();
+}
+
+/// What the server's metrics say, at that port.
+pub(crate) fn scrape(port: &str) -> String {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    text(&read_all(&mut stream))
 }
 
 /// All that comes until the end.

@@ -15,14 +15,16 @@ fn answers(port: u16, question: &[u8]) -> bool {
     stream.write_all(question).is_ok() && stream.read_exact(&mut [0]).is_ok()
 }
 
-fn silent_connection_is_reset(service: &str, question: &[u8]) {
+fn silent_connection_is_reset(engine: &str, service: &str, question: &[u8]) {
     let mut resets = 0;
     for at in 1.. {
         let killed = format!("setsockopt:signal=KILL:when={at}");
         let Some(mut server) = injected::anywire(&killed) else { return };
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), b"content").unwrap();
-        server.args(["serve", "-q", &format!("{service}=0"), "--dir"]).arg(dir.path());
+        server
+            .args(["serve", "-q", "--engine", engine, &format!("{service}=0"), "--dir"])
+            .arg(dir.path());
         let mut server = Mortal(server.stdout(Stdio::piped()).spawn().unwrap());
         let mut line = String::new();
         BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -35,19 +37,28 @@ fn silent_connection_is_reset(service: &str, question: &[u8]) {
                 break;
             }
             let end = silent.read(&mut [0]).map_err(|error| error.kind());
-            assert_eq!(end, Err(ErrorKind::ConnectionReset), "killed at option {at}");
-            resets += 1;
+            match end {
+                // It was the parent of the child that serves it, who ends it in good order where an end answers nothing.
+                Ok(0) if engine == "processes" && service == "upload" => {}
+                end => {
+                    assert_eq!(end, Err(ErrorKind::ConnectionReset), "killed at option {at}");
+                    resets += 1;
+                }
+            }
         }
     }
     assert!(resets > 0, "it was never killed at a connection");
 }
 
-#[test]
-fn a_connection_to_file_is_armed_from_the_first_moment() {
-    silent_connection_is_reset("file", b"a\n");
+fn a_connection_to_file_is_armed_from_the_first_moment(engine: &str) {
+    silent_connection_is_reset(engine, "file", b"a\n");
 }
 
-#[test]
-fn a_connection_to_upload_is_armed_from_the_first_moment() {
-    silent_connection_is_reset("upload", &name_frame("b"));
+fn a_connection_to_upload_is_armed_from_the_first_moment(engine: &str) {
+    silent_connection_is_reset(engine, "upload", &name_frame("b"));
+}
+
+on_each_engine! {
+    a_connection_to_file_is_armed_from_the_first_moment
+    a_connection_to_upload_is_armed_from_the_first_moment
 }

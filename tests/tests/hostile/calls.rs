@@ -23,7 +23,8 @@ const CALLS: [&str; 11] = [
     "getrandom",
 ];
 
-/// The turns are counted for each thread, and so many store files, or start the server.
+/// The turns are counted for each thread, and so many store files, or start the server. (With the other engines each connection has a
+/// thread that begins to count, so this is about `poll`; that a store fails at each call in its turn is tested on `threads` in std-frontend.)
 const THREADS: usize = 2;
 
 /// A body of so many bytes is synced with its last piece, before it is committed.

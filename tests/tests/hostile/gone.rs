@@ -41,10 +41,9 @@ fn assert_whole(dir: &Path) {
     assert_eq!(version("a", &std::fs::read(dir.join("a")).unwrap()), 1);
 }
 
-#[test]
-fn clients_that_reset_in_the_middle_leave_nothing_behind() {
+fn clients_that_reset_in_the_middle_leave_nothing_behind(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &["--no-sync"]);
+    let server = FileServer::start(dir.path(), &["--engine", engine, "--no-sync"]);
     let body = content("a", 1, LEN);
     assert_eq!(server.store("a", &body), Reply::End);
     let mut random = fastrand::Rng::with_seed(7);
@@ -63,10 +62,10 @@ fn clients_that_reset_in_the_middle_leave_nothing_behind() {
     assert_eq!(server.store("a", &body), Reply::End);
 }
 
-#[test]
-fn many_that_reset_at_once_leave_nothing_behind() {
+fn many_that_reset_at_once_leave_nothing_behind(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &["--no-sync", "--workers", "2"]);
+    let server =
+        FileServer::start(dir.path(), &["--engine", engine, "--no-sync", "--workers", "2"]);
     let body = content("a", 1, LEN);
     assert_eq!(server.store("a", &body), Reply::End);
     std::thread::scope(|scope| {
@@ -86,10 +85,9 @@ fn many_that_reset_at_once_leave_nothing_behind() {
 }
 
 /// An end is not a reset, but it is as early.
-#[test]
-fn a_body_that_ends_early_is_answered_with_a_reset_and_stores_nothing() {
+fn a_body_that_ends_early_is_answered_with_a_reset_and_stores_nothing(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &["--no-sync"]);
+    let server = FileServer::start(dir.path(), &["--engine", engine, "--no-sync"]);
     let body = content("a", 1, LEN);
     assert_eq!(server.store("a", &body), Reply::End);
     let newer = [&head(LEN)[..], &content("a", 2, LEN)].concat();
@@ -103,10 +101,9 @@ fn a_body_that_ends_early_is_answered_with_a_reset_and_stores_nothing() {
     assert_whole(dir.path());
 }
 
-#[test]
-fn downloads_that_are_reset_in_the_middle_leave_nothing_behind() {
+fn downloads_that_are_reset_in_the_middle_leave_nothing_behind(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &["--no-sync"]);
+    let server = FileServer::start(dir.path(), &["--engine", engine, "--no-sync"]);
     let body = content("a", 1, LEN);
     std::fs::write(dir.path().join("a"), &body).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
@@ -120,4 +117,11 @@ fn downloads_that_are_reset_in_the_middle_leave_nothing_behind() {
     }
     server.wait_for_rest();
     assert!(server.fetch("a").unwrap() == body);
+}
+
+on_each_engine! {
+    clients_that_reset_in_the_middle_leave_nothing_behind
+    many_that_reset_at_once_leave_nothing_behind
+    a_body_that_ends_early_is_answered_with_a_reset_and_stores_nothing
+    downloads_that_are_reset_in_the_middle_leave_nothing_behind
 }

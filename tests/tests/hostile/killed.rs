@@ -55,16 +55,15 @@ impl Client {
     }
 }
 
-#[test]
-fn what_was_proven_survives_kill_9_and_what_is_there_is_whole() {
+fn what_was_proven_survives_kill_9_and_what_is_there_is_whole(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let sibling = FileServer::start(dir.path(), &[]);
+    let sibling = FileServer::start(dir.path(), &["--engine", engine]);
     let mut clients: Vec<_> = (0..CLIENTS)
         .map(|at| Client { name: format!("file-{at}"), proven: 0, sent: 0, end: Reply::End })
         .collect();
     let mut left = 0;
     for answers in ROUNDS {
-        let server = FileServer::start(dir.path(), &[]);
+        let server = FileServer::start(dir.path(), &["--engine", engine]);
         let neighbours = Neighbours::begin(&sibling);
         clients = kill_in_the_middle(server, clients, answers);
         for client in &clients {
@@ -72,7 +71,7 @@ fn what_was_proven_survives_kill_9_and_what_is_there_is_whole() {
         }
         // The neighbours have two at most.
         left += temporaries(dir.path()).len().saturating_sub(2);
-        let restarted = FileServer::start(dir.path(), &[]);
+        let restarted = FileServer::start(dir.path(), &["--engine", engine]);
         neighbours.assert_unharmed(dir.path());
         assert_eq!(temporaries(dir.path()), [""; 0], "a restart removes what a crash left");
         restarted.kill();
@@ -182,11 +181,10 @@ fn send_messages(port: u16, client: u64, mut stream: TcpStream, proven: &Sender<
     unreachable!("messages have no end")
 }
 
-#[test]
-fn typed_messages_that_were_proven_survive_kill_9_and_what_is_there_is_whole() {
+fn typed_messages_that_were_proven_survive_kill_9_and_what_is_there_is_whole(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
     for messages in [1, 40, 90] {
-        let server = FileServer::start(dir.path(), &[]);
+        let server = FileServer::start(dir.path(), &["--engine", engine]);
         assert_eq!(temporaries(dir.path()), [""; 0]);
         let (proven, proofs) = channel();
         let port = server.port("typed");
@@ -217,4 +215,9 @@ fn typed_messages_that_were_proven_survive_kill_9_and_what_is_there_is_whole() {
             assert!(found.contains(&version), "{version} was proven");
         }
     }
+}
+
+on_each_engine! {
+    what_was_proven_survives_kill_9_and_what_is_there_is_whole
+    typed_messages_that_were_proven_survive_kill_9_and_what_is_there_is_whole
 }

@@ -9,8 +9,7 @@ use rustix::fs::{FileType, Mode};
 /// Nobody's any more: a start removes it.
 const LEFT: &str = ".anywire-0123456789abcdef";
 
-#[test]
-fn a_start_removes_what_a_crash_left_and_nothing_else() {
+fn a_start_removes_what_a_crash_left_and_nothing_else(engine: &str) {
     let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let at = |name: &str| dir.path().join(name);
     fs::write(at(LEFT), b"left").unwrap();
@@ -36,7 +35,7 @@ fn a_start_removes_what_a_crash_left_and_nothing_else() {
     let mut expected = names(dir.path());
     expected.retain(|name| name != LEFT && name != ".anywire-ffffffffffffffff");
     for _ in 0..2 {
-        let server = FileServer::start(dir.path(), &[]);
+        let server = FileServer::start(dir.path(), &["--engine", engine]);
         assert_eq!(names(dir.path()), expected);
         assert_eq!(server.store("a", b"a"), Reply::End);
         fs::remove_file(at("a")).unwrap();
@@ -47,15 +46,14 @@ fn a_start_removes_what_a_crash_left_and_nothing_else() {
     assert_eq!(fs::read(at(".anywire-2222222222222222").join(LEFT)).unwrap(), b"in a folder");
     // Once its writer is gone, it goes too.
     drop(locked);
-    let _server = FileServer::start(dir.path(), &[]);
+    let _server = FileServer::start(dir.path(), &["--engine", engine]);
     expected.retain(|name| name != ".anywire-1111111111111111");
     assert_eq!(names(dir.path()), expected);
 }
 
-#[test]
-fn no_client_can_ask_for_what_is_on_its_way() {
+fn no_client_can_ask_for_what_is_on_its_way(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &[]);
+    let server = FileServer::start(dir.path(), &["--engine", engine]);
     let mut stream = server.upload();
     assert_eq!(stream.name("a"), Reply::Ok);
     let temporary = names(dir.path()).pop().unwrap();
@@ -68,10 +66,9 @@ fn no_client_can_ask_for_what_is_on_its_way() {
 }
 
 /// Servers that start all the time take nothing from those that live.
-#[test]
-fn starts_among_uploads_remove_nothing_that_is_alive() {
+fn starts_among_uploads_remove_nothing_that_is_alive(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &["--no-sync"]);
+    let server = FileServer::start(dir.path(), &["--engine", engine, "--no-sync"]);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for client in 0..4 {
@@ -87,8 +84,14 @@ fn starts_among_uploads_remove_nothing_that_is_alive() {
         }
         let _until = Until(&over);
         for _ in 0..20 {
-            FileServer::start(dir.path(), &[]).kill();
+            FileServer::start(dir.path(), &["--engine", engine]).kill();
         }
     });
     assert_eq!(names(dir.path()), ["f0", "f1", "f2", "f3"]);
+}
+
+on_each_engine! {
+    a_start_removes_what_a_crash_left_and_nothing_else
+    no_client_can_ask_for_what_is_on_its_way
+    starts_among_uploads_remove_nothing_that_is_alive
 }

@@ -13,9 +13,8 @@ fn fill(mounted: &Mounted) {
     while filler.write_all(&[7; 4096]).is_ok() {}
 }
 
-#[test]
-fn a_full_disk_is_an_err_or_an_abort_and_costs_no_older_file() {
-    let Some(mounted) = Mounted::start("size=1m", &[]) else { return };
+fn a_full_disk_is_an_err_or_an_abort_and_costs_no_older_file(engine: &str) {
+    let Some(mounted) = Mounted::start("size=1m", &["--engine", engine]) else { return };
     let (server, dir) = (&mounted.server, mounted.dir());
     let old = content("old", 1, 200_000);
     assert_eq!(server.store("old", &old), Reply::End);
@@ -77,9 +76,8 @@ fn a_full_disk_is_an_err_or_an_abort_and_costs_no_older_file() {
     assert!(std::fs::read(dir.join("old")).unwrap() == new);
 }
 
-#[test]
-fn the_last_bytes_of_a_disk_go_while_a_file_is_on_its_way() {
-    let Some(mounted) = Mounted::start("size=1m", &[]) else { return };
+fn the_last_bytes_of_a_disk_go_while_a_file_is_on_its_way(engine: &str) {
+    let Some(mounted) = Mounted::start("size=1m", &["--engine", engine]) else { return };
     let (server, dir) = (&mounted.server, mounted.dir());
     assert_eq!(server.store("old", b"older"), Reply::End);
     let mut stream = server.upload();
@@ -99,9 +97,10 @@ fn the_last_bytes_of_a_disk_go_while_a_file_is_on_its_way() {
     assert_eq!(std::fs::read(dir.join("old")).unwrap(), b"older");
 }
 
-#[test]
-fn without_inodes_there_is_no_room_either() {
-    let Some(mounted) = Mounted::start("size=1m,nr_inodes=12", &[]) else { return };
+fn without_inodes_there_is_no_room_either(engine: &str) {
+    let Some(mounted) = Mounted::start("size=1m,nr_inodes=12", &["--engine", engine]) else {
+        return;
+    };
     let (server, dir) = (&mounted.server, mounted.dir());
     let stored = (0..12).take_while(|at| server.store(&format!("f{at}"), b"x") == Reply::End);
     let stored = stored.count();
@@ -114,9 +113,8 @@ fn without_inodes_there_is_no_room_either() {
     assert_eq!(std::fs::read(dir.join("f0")).unwrap(), b"y");
 }
 
-#[test]
-fn a_disk_that_turns_read_only_refuses_serves_and_stores_again() {
-    let Some(mounted) = Mounted::start("size=1m", &[]) else { return };
+fn a_disk_that_turns_read_only_refuses_serves_and_stores_again(engine: &str) {
+    let Some(mounted) = Mounted::start("size=1m", &["--engine", engine]) else { return };
     let (server, dir) = (&mounted.server, mounted.dir());
     assert_eq!(server.store("a", b"first"), Reply::End);
     let remounted = mounted.remount("ro");
@@ -132,4 +130,11 @@ fn a_disk_that_turns_read_only_refuses_serves_and_stores_again() {
     assert_eq!(server.fetch("a").unwrap(), b"second");
     server.wait_for_rest();
     assert_eq!(names(&dir), ["a"]);
+}
+
+on_each_engine! {
+    a_full_disk_is_an_err_or_an_abort_and_costs_no_older_file
+    the_last_bytes_of_a_disk_go_while_a_file_is_on_its_way
+    without_inodes_there_is_no_room_either
+    a_disk_that_turns_read_only_refuses_serves_and_stores_again
 }

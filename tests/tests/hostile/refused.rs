@@ -10,7 +10,7 @@ use anywire_tests::uploads::{FileServer, Reply, head, names, temporaries};
 
 /// A server that is nobody, and a folder that is nobody's, in one that everybody may look into. Root would be let in
 /// everywhere.
-fn as_nobody() -> (FileServer, tempfile::TempDir) {
+fn as_nobody(engine: &str) -> (FileServer, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let files = dir.path().join("files");
@@ -23,9 +23,9 @@ fn as_nobody() -> (FileServer, tempfile::TempDir) {
         fs::copy(anywire.get_program(), &copy).unwrap();
         let mut wrapper = Command::new("setpriv");
         wrapper.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
-        FileServer::wrapped(wrapper, &files, &[])
+        FileServer::wrapped(wrapper, &files, &["--engine", engine])
     } else {
-        FileServer::start(&files, &[])
+        FileServer::start(&files, &["--engine", engine])
     };
     (server, dir)
 }
@@ -34,9 +34,8 @@ fn permit(dir: &Path, mode: u32) {
     fs::set_permissions(dir, Permissions::from_mode(mode)).unwrap();
 }
 
-#[test]
-fn a_folder_that_may_not_be_written_refuses_until_it_may() {
-    let (server, dir) = as_nobody();
+fn a_folder_that_may_not_be_written_refuses_until_it_may(engine: &str) {
+    let (server, dir) = as_nobody(engine);
     let files = dir.path().join("files");
     assert_eq!(server.store("a", b"first"), Reply::End);
     // One is on its way, and will be whole when its name cannot be had.
@@ -57,13 +56,12 @@ fn a_folder_that_may_not_be_written_refuses_until_it_may() {
     assert_eq!(fs::read(files.join("a")).unwrap(), b"second");
     // Its temporary file could not be removed when it failed: as after a crash, the next start does that.
     assert_eq!(temporaries(&files).len(), 1);
-    let _sibling = FileServer::start(&files, &[]);
+    let _sibling = FileServer::start(&files, &["--engine", engine]);
     assert_eq!(names(&files), ["a"]);
 }
 
-#[test]
-fn a_file_that_may_not_be_read_is_not_served_and_others_are() {
-    let (server, dir) = as_nobody();
+fn a_file_that_may_not_be_read_is_not_served_and_others_are(engine: &str) {
+    let (server, dir) = as_nobody(engine);
     let files = dir.path().join("files");
     assert_eq!(server.store("a", b"secret"), Reply::End);
     assert_eq!(server.store("b", b"open"), Reply::End);
@@ -74,11 +72,10 @@ fn a_file_that_may_not_be_read_is_not_served_and_others_are() {
     assert_eq!(server.fetch("a").unwrap(), b"newer");
 }
 
-#[test]
-fn a_folder_that_is_removed_is_an_err_and_no_crash() {
+fn a_folder_that_is_removed_is_an_err_and_no_crash(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
     let files = dir.path().join("files");
-    let server = FileServer::start(&files, &[]);
+    let server = FileServer::start(&files, &["--engine", engine]);
     assert_eq!(server.store("a", b"first"), Reply::End);
     let mut midway = server.upload();
     assert_eq!(midway.name("a"), Reply::Ok);
@@ -93,11 +90,10 @@ fn a_folder_that_is_removed_is_an_err_and_no_crash() {
     assert_eq!(names(dir.path()), [""; 0]);
 }
 
-#[test]
-fn a_server_keeps_to_its_folder_when_another_takes_its_place() {
+fn a_server_keeps_to_its_folder_when_another_takes_its_place(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
     let (files, moved) = (dir.path().join("files"), dir.path().join("moved"));
-    let server = FileServer::start(&files, &[]);
+    let server = FileServer::start(&files, &["--engine", engine]);
     assert_eq!(server.store("a", b"first"), Reply::End);
     let mut midway = server.upload();
     assert_eq!(midway.name("b"), Reply::Ok);
@@ -112,4 +108,11 @@ fn a_server_keeps_to_its_folder_when_another_takes_its_place() {
     assert_eq!(server.fetch("a").unwrap(), b"first");
     assert_eq!(names(&moved), ["a", "b", "c"]);
     assert_eq!(names(&elsewhere), [""; 0]);
+}
+
+on_each_engine! {
+    a_folder_that_may_not_be_written_refuses_until_it_may
+    a_file_that_may_not_be_read_is_not_served_and_others_are
+    a_folder_that_is_removed_is_an_err_and_no_crash
+    a_server_keeps_to_its_folder_when_another_takes_its_place
 }

@@ -6,10 +6,9 @@ use anywire_tests::programs::program;
 use anywire_tests::uploads::{FileServer, Reply, content, head, names, version};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-#[test]
-fn a_file_may_have_as_many_bytes_as_allowed_and_not_one_more() {
+fn a_file_may_have_as_many_bytes_as_allowed_and_not_one_more(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &["--max-file", "1K"]);
+    let server = FileServer::start(dir.path(), &["--engine", engine, "--max-file", "1K"]);
     assert_eq!(server.store("a", &[1; 1024]), Reply::End);
     assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), [1; 1024]);
     let eight = |len: u64| [&[6], &len.to_le_bytes()[..]].concat();
@@ -29,10 +28,9 @@ fn a_file_may_have_as_many_bytes_as_allowed_and_not_one_more() {
     assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"");
 }
 
-#[test]
-fn without_a_limit_that_matters_a_length_near_2_64_is_still_refused_at_once() {
+fn without_a_limit_that_matters_a_length_near_2_64_is_still_refused_at_once(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &[]);
+    let server = FileServer::start(dir.path(), &["--engine", engine]);
     for len in [u64::MAX, u64::MAX - 1, 1 << 63, (4 << 30) + 1] {
         let mut stream = server.upload();
         assert_eq!(stream.name("a"), Reply::Ok);
@@ -43,10 +41,9 @@ fn without_a_limit_that_matters_a_length_near_2_64_is_still_refused_at_once() {
     assert_eq!(names(dir.path()), [""; 0]);
 }
 
-#[test]
-fn without_sync_files_are_stored_too() {
+fn without_sync_files_are_stored_too(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &["--no-sync"]);
+    let server = FileServer::start(dir.path(), &["--engine", engine, "--no-sync"]);
     for round in 1..4 {
         let bytes = content("a", round, 1_500_000);
         assert_eq!(server.store("a", &bytes), Reply::End);
@@ -72,13 +69,12 @@ fn rush(server: &FileServer, clients: usize) -> Vec<(String, Reply)> {
     })
 }
 
-#[test]
-fn a_server_that_starts_with_few_descriptors_makes_wait_and_stores_all() {
+fn a_server_that_starts_with_few_descriptors_makes_wait_and_stores_all(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
     let mut wrapper = Command::new("sh");
     wrapper.args(["-c", r#"ulimit -n 64 && exec "$@""#, "sh"]);
     wrapper.arg(program("anywire").get_program());
-    let server = FileServer::wrapped(wrapper, dir.path(), &[]);
+    let server = FileServer::wrapped(wrapper, dir.path(), &["--engine", engine]);
     for (name, reply) in rush(&server, 100) {
         assert_eq!(reply, Reply::End, "{name}");
         assert_eq!(version(&name, &std::fs::read(dir.path().join(&name)).unwrap()), 1);
@@ -89,10 +85,9 @@ fn a_server_that_starts_with_few_descriptors_makes_wait_and_stores_all() {
 }
 
 /// The sockets of all clients alone are more than the server may have open now.
-#[test]
-fn a_server_that_runs_out_of_descriptors_refuses_or_makes_wait_and_recovers() {
+fn a_server_that_runs_out_of_descriptors_refuses_or_makes_wait_and_recovers(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let server = FileServer::start(dir.path(), &[]);
+    let server = FileServer::start(dir.path(), &["--engine", engine]);
     let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw);
     // The hard limit stays as it is: to raise it again takes more than being the owner.
     let few = Rlimit { current: Some(40), maximum: getrlimit(Resource::Nofile).maximum };
@@ -119,4 +114,12 @@ fn a_server_that_runs_out_of_descriptors_refuses_or_makes_wait_and_recovers() {
     }
     server.wait_for_rest();
     assert_eq!(names(dir.path()).len(), 100);
+}
+
+on_each_engine! {
+    a_file_may_have_as_many_bytes_as_allowed_and_not_one_more
+    without_a_limit_that_matters_a_length_near_2_64_is_still_refused_at_once
+    without_sync_files_are_stored_too
+    a_server_that_starts_with_few_descriptors_makes_wait_and_stores_all
+    a_server_that_runs_out_of_descriptors_refuses_or_makes_wait_and_recovers
 }

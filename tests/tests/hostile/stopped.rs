@@ -21,10 +21,9 @@ fn stop(server: &FileServer, mut idle: Uploader) {
     assert_eq!(idle.reply(), Reply::End);
 }
 
-#[test]
-fn those_that_can_finish_do_and_the_rest_are_reset_and_store_nothing() {
+fn those_that_can_finish_do_and_the_rest_are_reset_and_store_nothing(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = FileServer::start(dir.path(), &["--grace", "1"]);
+    let mut server = FileServer::start(dir.path(), &["--engine", engine, "--grace", "1"]);
     assert_eq!(server.store("stuck-0", &content("stuck-0", 1, 1000)), Reply::End);
     let begin = |kind: &str| -> Vec<_> {
         let clients = (0..10).map(|at| {
@@ -51,10 +50,9 @@ fn those_that_can_finish_do_and_the_rest_are_reset_and_store_nothing() {
 }
 
 /// Bodies that move all the time: when the grace is over, other threads are at work on them.
-#[test]
-fn bodies_on_the_move_when_the_grace_is_over_leave_nothing_behind() {
+fn bodies_on_the_move_when_the_grace_is_over_leave_nothing_behind(engine: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let mut server = FileServer::start(dir.path(), &["--grace", "0.3"]);
+    let mut server = FileServer::start(dir.path(), &["--engine", engine, "--grace", "0.3"]);
     let moved = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for at in 0..8 {
@@ -76,4 +74,9 @@ fn bodies_on_the_move_when_the_grace_is_over_leave_nothing_behind() {
     });
     assert_eq!(temporaries(dir.path()), [""; 0]);
     assert_eq!(names(dir.path()), [""; 0]);
+}
+
+on_each_engine! {
+    those_that_can_finish_do_and_the_rest_are_reset_and_store_nothing
+    bodies_on_the_move_when_the_grace_is_over_leave_nothing_behind
 }

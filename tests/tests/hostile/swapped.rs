@@ -77,13 +77,12 @@ fn count(what: &AtomicUsize) {
     what.fetch_add(1, Ordering::Relaxed);
 }
 
-#[test]
-fn a_link_that_comes_while_we_look_leads_nowhere() {
+fn a_link_that_comes_while_we_look_leads_nowhere(engine: &str) {
     let base = tempfile::tempdir().unwrap();
     let (dir, outside) = (base.path().join("files"), base.path().join("outside"));
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("secret"), SECRET).unwrap();
-    let server = FileServer::start(&dir, &["--no-sync"]);
+    let server = FileServer::start(&dir, &["--engine", engine, "--no-sync"]);
     let (name, spare) = (dir.join("name"), base.path().join("spare"));
     let places = Places { name, spare, outside: outside.clone() };
     let (over, counts) = (AtomicBool::new(false), Counts::default());
@@ -145,4 +144,8 @@ fn a_link_that_comes_while_we_look_leads_nowhere() {
     assert_eq!(names(base.path()), ["files", "outside"]);
     assert_eq!(names(&dir), [""; 0]);
     assert_eq!(server.store("name", b"and it goes on"), Reply::End);
+}
+
+on_each_engine! {
+    a_link_that_comes_while_we_look_leads_nowhere
 }

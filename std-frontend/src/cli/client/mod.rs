@@ -120,7 +120,7 @@ impl Server {
     fn why(&self, outcome: &Outcome<impl embedded_io::Error>, body: Body) -> String {
         let seconds = self.timeout.as_secs_f64();
         match outcome.end {
-            End::Reset => match &outcome.error {
+            End::Reset | End::Vanished => match &outcome.error {
                 Some(error) if !is_reset(error) => {
                     format!("the connection to {self} failed: {}", in_words(error))
                 }

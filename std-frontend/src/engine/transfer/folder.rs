@@ -129,7 +129,7 @@ impl HostWriter for FolderWriter {
                 Err(Errno::AGAIN) => break Halt::WouldBlock,
                 Err(Errno::INTR) => {}
                 Err(Errno::INVAL) if len == 0 => return None,
-                Err(_) => break Halt::Reset,
+                Err(error) => break Halt::of(&error.into()),
             }
         };
         pipe.spare_it();

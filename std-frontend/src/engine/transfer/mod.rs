@@ -10,6 +10,8 @@ use std::os::fd::BorrowedFd;
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
 
+use crate::shim::has_vanished;
+
 pub(super) use receive::receive;
 
 /// A store whose files an event loop can move, and other threads work on.
@@ -79,8 +81,17 @@ pub enum Halt {
     Ended,
     /// The connection has failed.
     Reset,
+    /// It has, because nothing was heard of the peer any more.
+    Vanished,
     /// The store refused.
     Refused(Refusal),
+}
+
+impl Halt {
+    /// Why a socket gave no more.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        if has_vanished(error) { Self::Vanished } else { Self::Reset }
+    }
 }
 
 /// The files of a store that has none.

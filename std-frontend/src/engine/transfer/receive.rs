@@ -57,7 +57,7 @@ pub(in super::super) fn receive<St: HostStore>(
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => break Halt::WouldBlock,
                     io::ErrorKind::Interrupted => continue,
-                    _ => break Halt::Reset,
+                    _ => break Halt::of(&error),
                 },
             };
             let (written, refused) = write(store, file, buffer.get(..read).unwrap_or_default());

@@ -22,7 +22,7 @@ use crate::engine::jobs::{self, Done};
 use crate::engine::transfer::{Halt, HostStore};
 use crate::engine::worker::Key;
 use crate::engine::{Link, LinkHost, Observer};
-use crate::shim::reset_on_close;
+use crate::shim::{has_vanished, reset_on_close};
 use crate::unsent::unacknowledged;
 
 /// So many turns, and others are served first.
@@ -198,6 +198,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                         self.conversation.stopped(Stop::Ended);
                     }
                     Halt::Reset => self.conversation.reset(),
+                    Halt::Vanished => self.conversation.vanished(),
                     Halt::Refused(refusal) => self.conversation.stopped(Stop::Store(refusal)),
                 }
             }
@@ -257,7 +258,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         }
         if self.broken && want == Want::Answer {
             // Nobody reads or writes until the answer comes, so nobody would notice.
-            self.conversation.reset();
+            let error = self.stream.as_ref().and_then(|stream| stream.take_error().ok()?);
+            self.broke(&error.unwrap_or_else(|| io::ErrorKind::ConnectionReset.into()));
             return Turn::More;
         }
         if self.job {
@@ -283,7 +285,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 }
                 match stream.shutdown(Shutdown::Write) {
                     Ok(()) => self.conversation.shut(cx.now),
-                    Err(_) => self.conversation.reset(),
+                    Err(error) => self.broke(&error),
                 }
                 Turn::More
             }
@@ -320,10 +322,19 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 Turn::More
             }
             Ok(None) => Turn::Park,
-            Err(_) => {
-                self.conversation.reset();
+            Err(error) => {
+                self.broke(&error);
                 Turn::More
             }
+        }
+    }
+
+    /// Its socket has failed.
+    fn broke(&mut self, error: &io::Error) {
+        if has_vanished(error) {
+            self.conversation.vanished();
+        } else {
+            self.conversation.reset();
         }
     }
 
@@ -387,7 +398,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         let Some(mut stream) = self.stream.as_ref() else { return };
         let written = match nonblocking(|| stream.write(output)) {
             Ok(written) => written.unwrap_or(0),
-            Err(_) => return self.conversation.reset(),
+            Err(error) => return self.broke(&error),
         };
         let left = output.get(written..).unwrap_or_default();
         if !left.is_empty() {
@@ -418,8 +429,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 self.writable = false;
                 Turn::Park
             }
-            Err(_) => {
-                self.conversation.reset();
+            Err(error) => {
+                self.broke(&error);
                 Turn::More
             }
         }

@@ -15,6 +15,7 @@ use crate::engine::jobs::{self, Asker, Lent};
 use crate::engine::transfer::{HostReader, HostStore, Sent, receive};
 use crate::engine::worker::Key;
 use crate::engine::{LinkHost, Observer};
+use crate::shim::has_vanished;
 
 impl<S: Session, St: HostStore> Connection<S, St> {
     /// Hands a request to another thread. What is held stays as it is until the answer has come.
@@ -94,11 +95,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                     return Turn::Park;
                 }
                 io::ErrorKind::Interrupted => {}
+                _ if has_vanished(&error) => self.conversation.vanished(),
                 io::ErrorKind::ConnectionReset
                 | io::ErrorKind::BrokenPipe
                 | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::NotConnected
-                | io::ErrorKind::TimedOut => self.conversation.reset(),
+                | io::ErrorKind::NotConnected => self.conversation.reset(),
                 _ => {
                     tracing::error!(service = self.link.service, %error, "a file cannot be sent");
                     self.conversation.stopped(Stop::Store(Refusal::Failed));
