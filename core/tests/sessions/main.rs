@@ -3,6 +3,7 @@
 mod any;
 mod any_files;
 mod any_labs;
+mod catalog;
 mod clients;
 mod dialogues;
 mod guess;
