@@ -8,6 +8,7 @@ use anywire_core::instant::Instant;
 use anywire_core::request::{Answer, Refusal, Stop};
 use anywire_core::service::{
     SettingError, StreamService, Visitor, catalog, date, echo, file, greet, guess, hello, logdate,
+    message,
 };
 use anywire_core::session::{Breach, Halt, Reason, advance};
 
@@ -55,6 +56,9 @@ fn settings_are_taken_up_to_their_limits() {
     assert_eq!(greet.set("name", LONG.split_at(256).0), Ok(()));
     assert_eq!(greet.name, LONG.split_at(256).0);
     assert_eq!(greet.set("name", LONG), Err(SettingError::Value("at most 256 bytes")));
+    let mut message = message::Message::default();
+    assert_eq!(message.set("reply-prefix", LONG.split_at(256).0), Ok(()));
+    assert_eq!(message.prefix, LONG.split_at(256).0);
     let mut guess = guess::Guess::default();
     for (value, taken) in [("0", false), ("1", true), ("99", true), ("100", false), ("x", false)] {
         assert_eq!(guess.set("secret", value).is_ok(), taken, "{value}");

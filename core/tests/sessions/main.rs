@@ -11,6 +11,7 @@ mod labs;
 mod moody;
 mod play;
 mod services;
+mod steps;
 mod tagged;
 mod typed;
 mod upload;
