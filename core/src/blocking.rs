@@ -278,8 +278,8 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
                     None => {}
                 }
             }
-            Want::Close => return self.conversation.ended(),
-            Want::Abort(_) => {
+            Want::Close if !self.conversation.is_broken() => return self.conversation.ended(),
+            Want::Close | Want::Abort(_) => {
                 self.wire.abort();
                 return self.conversation.ended();
             }

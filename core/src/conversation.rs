@@ -82,7 +82,8 @@ pub enum Want {
     /// Read some input, discard it, and report with [`discarded`](Conversation::discarded) or
     /// [`peer_ended`](Conversation::peer_ended).
     Drain,
-    /// Close: all is said. The end is to be told with [`Event::Ended`], from [`ended`](Conversation::ended).
+    /// Close: all is said, or [the connection is broken](Conversation::is_broken). The end is to be told with [`Event::Ended`], from
+    /// [`ended`](Conversation::ended).
     Close,
     /// Reset the connection (RST) and close, without waiting for output.
     Abort(Reason),
@@ -439,6 +440,12 @@ impl<S: Session> Conversation<S> {
             }
             _ => None,
         }
+    }
+
+    /// Whether it ended because the connection broke. What failed may have failed on our side alone: the socket is closed with a reset then, as
+    /// after an abort, or the peer would take an end of stream for an answer.
+    pub fn is_broken(&self) -> bool {
+        self.stage == Stage::Closed(End::Reset)
     }
 
     /// The session itself.

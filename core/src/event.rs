@@ -103,7 +103,7 @@ pub enum End {
     Idle,
     /// In good order (FIN), because the server stops.
     Stopped,
-    /// The peer reset it.
+    /// The peer reset it, or it broke.
     Reset,
     /// It broke, because nothing was heard of the peer any more: its system or the way there is gone.
     Vanished,

@@ -245,4 +245,17 @@ mod tests {
         io.put(b"x");
         assert_eq!(io.breach(), Some(Breach::PutAfterShutdown));
     }
+
+    #[test]
+    fn no_more_is_taken_than_there_is() {
+        let mut host = ();
+        let mut io = Exchange::new(b"abc", false, &mut [], Instant::ZERO, None, &mut host);
+        io.take(2);
+        io.take(1);
+        assert_eq!((io.taken(), io.breach()), (3, None));
+        let mut io = Exchange::new(b"abc", false, &mut [], Instant::ZERO, None, &mut host);
+        io.take(2);
+        io.take(2);
+        assert_eq!((io.taken(), io.breach()), (2, Some(Breach::TookTooMuch)));
+    }
 }

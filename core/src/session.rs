@@ -365,6 +365,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_no_longer_than_the_room() {
+        struct Asking(usize);
+        impl Session for Asking {
+            const HOLD: usize = 1;
+            const ROOM: usize = 8;
+            fn step(&mut self, _: &mut Exchange<'_>) -> Next {
+                Next::Ask
+            }
+            fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
+                Some(Request::Line { prompt: "", max: self.0 })
+            }
+        }
+        let (mut host, mut output) = ((), [0; 8]);
+        let mut io = Exchange::new(b"", false, &mut output, Instant::ZERO, None, &mut host);
+        assert_eq!(advance(&mut Asking(8), &mut io), Halt::Ask);
+        assert_eq!(advance(&mut Asking(9), &mut io), broken(Breach::NoRequest));
+    }
+
+    #[test]
     fn an_answer_is_taken_in_the_step_that_brings_it() {
         let mut host = ();
         let mut io =

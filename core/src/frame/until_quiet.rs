@@ -308,6 +308,11 @@ mod tests {
             run(MESSAGE, &[(0, b"ab\r"), (100, b"cd\n\n")], true),
             [&b"ab\r"[..], b"cd", b""]
         );
+        // Without a CR it is an empty line.
+        assert_eq!(run(MESSAGE, &[(0, b"ab"), (100, b"\ncd\n")], true), [&b"ab"[..], b"", b"cd"]);
+        // Where newlines are bytes like others it is one.
+        let bytes = UntilQuiet { newline: false, ..MESSAGE };
+        assert_eq!(run(bytes, &[(0, b"ab\r"), (100, b"\ncd")], true), [&b"ab\r"[..], b"\ncd"]);
         // One newline, and no more.
         assert_eq!(run(MESSAGE, &[(0, b"ab\r"), (100, b"\n\n")], true), [&b"ab\r"[..], b""]);
     }

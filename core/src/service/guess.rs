@@ -192,6 +192,9 @@ mod tests {
         }
         assert!(seen[0] == 0 && seen[1..].iter().all(|&times| times == 2));
 
+        // What would make 1 to 58 likelier is thrown away.
+        assert_eq!((draw(&mut Bytes(197)), draw(&mut Bytes(198))), (Some(99), Some(1)));
+
         let mut guess = Guess { secret: None, redraw: true };
         let mut host = Bytes(6);
         assert_eq!(guess.answer(b"7", &mut [], PEER, &mut host), Some(&b"CORRECT"[..]));

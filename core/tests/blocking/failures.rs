@@ -30,6 +30,8 @@ fn failing_at_each_call<S: Session>(make: impl Fn() -> S, pieces: &[&[u8]]) {
         // What fails while we drain comes after an orderly end.
         let finished = outcome.end == End::Finished && wire.shut;
         assert!(outcome.end == End::Reset || in_a_body || finished, "call {call}: {outcome:?}");
+        // The peer must not take what is closed now for an end.
+        assert_eq!(wire.aborted, !finished, "call {call}: {outcome:?}");
         // Readers and writers are gone: one place is the file's, and what it leaves is free.
         store.put(name("photo"), b"new").unwrap();
         assert_eq!(store.in_use(), store.len(), "call {call}");

@@ -5,7 +5,7 @@ use core::time::Duration;
 use anywire_core::conversation::{Limits, Want};
 use anywire_core::event::End;
 use anywire_core::request::{Answer, Request, Stop};
-use anywire_core::session::{Next, Phase, Reason};
+use anywire_core::session::{Next, Phase, Reason, Session};
 
 use super::{LIMITS, Rig, ms, rig, take_all, wait};
 
@@ -271,4 +271,42 @@ fn limits_that_are_off_are_off() {
     let mut rig = rig(|_, _| wait(Phase::Head));
     rig.step(b"");
     assert_eq!(rig.conversation.deadline(&no_head, false), None);
+}
+
+#[test]
+fn a_session_that_looks_at_the_clock_does_not_prolong_its_limit() {
+    let mut rig =
+        rig(|io, _| Next::Wait(Phase::Inside, Some(io.now() + Duration::from_millis(30))));
+    rig.step(b"a");
+    for wake in [30, 60, 90] {
+        assert_eq!(rig.deadline(), Some(wake));
+        rig.at(wake).expire().step(b"");
+    }
+    assert_eq!(rig.deadline(), Some(100));
+    rig.at(100).expire().is_over(End::Aborted(Reason::Idle));
+}
+
+#[test]
+fn what_a_peer_owes_counts_only_where_it_is_waited_for() {
+    fn expire<S: Session>(rig: &mut Rig<S>, owes: bool) {
+        rig.conversation.expire_owing(ms(rig.now), &LIMITS, false, || owes);
+    }
+    let waiting = || rig(|_, _| wait(Phase::Between));
+    for (owes, end) in [(false, None), (true, Some(End::Aborted(Reason::Unread)))] {
+        let mut rig = waiting();
+        rig.step(b"");
+        expire(rig.at(99), owes);
+        assert_eq!(rig.want(), Want::Input);
+        expire(rig.at(100), owes);
+        assert_eq!(rig.ended().map(|ended| ended.0), end);
+        assert_eq!(rig.want() == Want::Shutdown, !owes);
+    }
+    // The host may take as long as it likes.
+    let mut rig = rig(|_, request| {
+        *request = Some(Request::Commit);
+        Next::Ask
+    });
+    rig.step(b"");
+    expire(rig.at(1000), true);
+    assert_eq!(rig.want(), Want::Answer);
 }

@@ -3,6 +3,7 @@
 mod any;
 mod any_files;
 mod any_labs;
+mod catalog;
 mod clients;
 mod dialogues;
 mod guess;
@@ -10,6 +11,7 @@ mod labs;
 mod moody;
 mod play;
 mod services;
+mod steps;
 mod tagged;
 mod typed;
 mod upload;

@@ -162,6 +162,35 @@ fn a_flood_of_syns_does_not_keep_honest_clients_out() {
     assert_nothing_left(&mut sim);
 }
 
+/// Wherever it is among the sockets.
+#[test]
+fn of_the_handshakes_that_nobody_finishes_the_oldest_makes_way() {
+    let mut sim = Sim::with_backlog(1, |stack| {
+        vec![pool(stack, Watched(Echo), 3, (2048, 2048), Settings::default())]
+    });
+    let first = sim.connect(ECHO);
+    let seq = 7;
+    // The second and the third socket are taken, and then the first one, a second after each other.
+    inject(&mut sim, &syn(11, 1001, seq));
+    sim.net.run(SECOND);
+    inject(&mut sim, &syn(12, 1002, seq));
+    sim.net.run(SECOND);
+    sim.abort(first);
+    sim.net.run(MS);
+    inject(&mut sim, &syn(13, 1003, seq));
+    sim.net.run(SECOND * 2);
+    assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 0));
+    // One waits in the backlog, and with the other it is full: the two oldest ones make way for them.
+    for from in [14, 15] {
+        inject(&mut sim, &syn(from, 1004, seq));
+        sim.net.run(MS);
+    }
+    assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 2));
+    // By then they would have come to nothing by themselves, and the youngest of the three not yet.
+    sim.net.run(SECOND * 7 + MS * 500);
+    assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 2));
+}
+
 #[test]
 fn garbage_is_passed_over() {
     let mut sim = echo();

@@ -101,6 +101,7 @@ fn exactly_as_many_syns_pass_as_sockets_listen_even_within_one_poll() {
     sim::Station::poll(&mut sim.net.a, now, &mut sim.net.wire.end(Side::A));
     let counts = sim.counts();
     assert_eq!((counts.open, counts.opening, counts.listening), (1, 31, 0));
+    assert_eq!((counts.served, counts.dropped), (1, 0));
     assert_eq!(sim.net.a.stack.traffic().syns_dropped, 29);
     sim.abort(first);
 }
@@ -190,6 +191,57 @@ fn the_oldest_time_wait_makes_way_for_a_newcomer_and_for_nobody_else() {
     assert_eq!(sim.net.a.stack.traffic().syns_dropped, 0);
     sim.net.run(SECOND * 11);
     assert_eq!(sim.counts().listening, 2, "in the end they pass by themselves");
+}
+
+/// Wherever it is among the sockets.
+#[test]
+fn of_the_time_waits_the_oldest_makes_way() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 3, (2048, 2048), Settings::default())]
+    });
+    sim.file("f", b"content");
+    let streams = [0; 3].map(|_| sim.connect(FILE));
+    // The first one ends as the second, and so on: a second lies between them.
+    for at in [1, 0, 2] {
+        sim.send(streams[at], b"f\n");
+        assert_eq!(sim.read_all(streams[at]), Ok(b"content".to_vec()));
+        sim.shutdown(streams[at]);
+        sim.net.run(SECOND);
+    }
+    assert_eq!(sim.counts().time_wait, 3);
+    let _newcomer = sim.connect(FILE);
+    assert_eq!((sim.counts().time_wait, sim.counts().dropped), (2, 0));
+    // By then the oldest one would have passed by itself.
+    sim.net.run(SECOND * 7 + MS * 500);
+    assert_eq!(sim.counts().time_wait, 2);
+    sim.net.run(SECOND);
+    assert_eq!(sim.counts().time_wait, 1);
+}
+
+#[test]
+fn a_pool_of_one_address_is_a_pool_like_others() {
+    let mut sim = Sim::with_backlog(1, |stack| {
+        let memory = pool::Memory {
+            slots: leak(vec![Slot::<<Watched<Echo> as StreamService>::Session, File>::EMPTY]),
+            rings: leak(vec![0; 2048]),
+            receive_len: 1024,
+            send_len: 1024,
+        };
+        let listen = sim::address(Side::A, ECHO);
+        let pool = Pool::new(stack, Watched(Echo), listen, memory, Settings::default());
+        vec![Box::new(pool.unwrap())]
+    });
+    let endpoint = &sim.net.a.endpoints[0];
+    assert_eq!((endpoint.service(), endpoint.port()), ("echo", ECHO));
+    // The second one waits for the only socket; it is not told that nobody is there.
+    let first = sim.connect(ECHO);
+    let second = sim.stream(512, 512);
+    sim.dial(second, ECHO);
+    sim.net.run(SECOND);
+    sim.shutdown(first);
+    assert_eq!(sim.read_all(first), Ok(Vec::new()));
+    sim.connected(second).unwrap();
+    assert_eq!(sim.counts().served, 2);
 }
 
 #[test]

@@ -29,5 +29,6 @@ mod leftovers;
 mod mounted;
 mod refused;
 mod sizes;
+mod sockets;
 mod stopped;
 mod swapped;

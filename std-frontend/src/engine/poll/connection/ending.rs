@@ -32,7 +32,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     /// Lets go of everything, and says how it ended.
     pub(super) fn close(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) {
-        self.reset_if_aborted(self.stream.as_ref());
+        self.reset_unless_ended(self.stream.as_ref());
         self.over = true;
         cx.timers.remove(key, &mut self.timer);
         self.drop_pending(cx);
@@ -57,7 +57,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         observer: &dyn Observer,
     ) -> bool {
         let Lent { file, stream } = done.lent;
-        self.reset_if_aborted(stream.as_ref());
+        self.reset_unless_ended(stream.as_ref());
         if let Some(file) = file {
             cx.release(done.asker, file, stream);
             return false;
@@ -67,8 +67,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         true
     }
 
-    fn reset_if_aborted(&self, stream: Option<&TcpStream>) {
-        if let (Want::Abort(_), Some(stream)) = (self.conversation.want(), stream) {
+    fn reset_unless_ended(&self, stream: Option<&TcpStream>) {
+        let aborted = matches!(self.conversation.want(), Want::Abort(_));
+        if let Some(stream) = stream
+            && (aborted || self.conversation.is_broken())
+        {
             reset_on_close(SockRef::from(stream), true);
         }
     }
