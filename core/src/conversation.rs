@@ -445,7 +445,7 @@ impl<S: Session> Conversation<S> {
     /// Whether it ended because the connection broke. What failed may have failed on our side alone: the socket is closed with a reset then, as
     /// after an abort, or the peer would take an end of stream for an answer.
     pub fn is_broken(&self) -> bool {
-        self.stage == Stage::Closed(End::Reset)
+        matches!(self.stage, Stage::Closed(End::Reset | End::Vanished))
     }
 
     /// The session itself.
