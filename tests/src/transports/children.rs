@@ -162,7 +162,7 @@ fn listen(child: &mut Child, ends: Sender<End>) {
             reports.push(&buf[..n], |report| match report {
                 // Whoever has stopped listening does not care.
                 Report::Event(Event::Ended { end, .. }) => drop(ends.send(end)),
-                Report::Event(_) => {}
+                Report::Event(_) | Report::Steps(_) => {}
                 Report::Line(line) => eprintln!("{}", String::from_utf8_lossy(line)),
             });
         }
