@@ -1,9 +1,10 @@
 //! The services and the clients there are, from the first byte to the last.
 
-use anywire_core::blocking::{Buffers, Plain, converse};
+use anywire_core::blocking::{Buffers, Interest, Plain, Ready, Wire, converse};
 use anywire_core::checked::Checked;
 use anywire_core::conversation::Limits;
 use anywire_core::event::End;
+use anywire_core::instant::Instant;
 use anywire_core::request::Refusal;
 use anywire_core::schema::Schema;
 use anywire_core::service::{echo, file, hello};
@@ -254,4 +255,103 @@ fn clients_that_look_before_they_end_go_on_where_nothing_can_wait() {
     let limits = Limits::default();
     let outcome = converse(session, &mut wire, &mut NoStore, &mut (), buffers, &limits);
     assert_eq!((outcome.end, &wire.0.0[..]), (End::Finished, &b"\x01\x05\0hello"[..]));
+}
+
+/// What a body needs more than one transfer for is its last 1024 bytes: before them the client looks whether the server has ended.
+#[test]
+fn typed_sends_a_body_whole_whatever_its_length() {
+    for (schema, tag) in [(Schema::Sized, 3), (Schema::Close, 2)] {
+        for len in [256_u16, 1023, 1024, 1025, 2048, 4096] {
+            let body: Vec<u8> = (0..len).map(|at| (at ^ (at >> 8)) as u8).collect();
+            let mut store = Files::new();
+            store.put(name("body"), &body).unwrap();
+            let mut wire = Scripted::silent().then_ends(1000);
+            let file = client::typed::Message::File(name("body"));
+            let session = Checked::new(client::typed::Session::new(schema, file));
+            let outcome = hold(session, &mut wire, &mut store, &mut User::default(), AMPLE);
+            assert_eq!(outcome.end, End::Finished, "{len}");
+            let head = match schema {
+                Schema::Sized => [&[tag], &len.to_le_bytes()[..]].concat(),
+                Schema::Close => vec![tag],
+            };
+            assert!(wire.written == [&head, &body[..]].concat(), "{schema:?}: {len}");
+            assert!(wire.shut);
+        }
+    }
+}
+
+/// A wire that has only what every wire must have, and a peer that is silent, or has ended.
+struct Bare {
+    now: u64,
+    ended: bool,
+}
+
+impl ErrorType for Bare {
+    type Error = core::convert::Infallible;
+}
+
+impl Read for Bare {
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, Self::Error> {
+        Ok(0)
+    }
+}
+
+impl Write for Bare {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> {
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+impl Wire for Bare {
+    const ENDS: bool = true;
+
+    fn now(&mut self) -> Instant {
+        Instant::from_micros(self.now)
+    }
+
+    fn wait(
+        &mut self,
+        interest: Interest,
+        deadline: Option<Instant>,
+    ) -> Result<Ready, Self::Error> {
+        if interest == Interest::Read && !self.ended {
+            self.now = deadline.expect("it does not wait for ever").as_micros();
+            return Ok(Ready::default());
+        }
+        Ok(Ready { read: true, write: true })
+    }
+
+    fn shutdown(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn abort(&mut self) {}
+}
+
+fn hold_bare<S: Session>(session: S, ended: bool) -> End {
+    let mut wire = Bare { now: 0, ended };
+    let buffers = Buffers { input: &mut [0; 64], output: &mut [0; 64] };
+    converse(session, &mut wire, &mut NoStore, &mut (), buffers, &Limits::default()).end
+}
+
+#[test]
+fn a_wire_owes_nothing_unless_it_says_so() {
+    assert_eq!(hold_bare(echo::Session, false), End::Idle);
+}
+
+#[test]
+fn a_session_that_waits_for_the_time_alone_fails_where_it_cannot_be_had() {
+    struct Dawdling;
+    impl Session for Dawdling {
+        const HOLD: usize = 1;
+        fn step(&mut self, io: &mut anywire_core::exchange::Exchange<'_>) -> session::Next {
+            let soon = io.now() + core::time::Duration::from_secs(1);
+            session::Next::Wait(session::Phase::Inside, Some(soon))
+        }
+    }
+    assert_eq!(hold_bare(Dawdling, true), End::Aborted(Reason::Failed));
 }

@@ -1,12 +1,15 @@
 //! Sessions a step at a time: in which phase they wait, what they need to put an answer, what they draw.
 
+use anywire_core::client;
 use anywire_core::event::{Event, Host};
 use anywire_core::exchange::Exchange;
 use anywire_core::frame::Fixed as Framing;
 use anywire_core::instant::Instant;
-use anywire_core::request::Request;
+use anywire_core::name::FileName;
+use anywire_core::request::{Answer, Refusal, Request};
+use anywire_core::schema::Schema;
 use anywire_core::service::{StreamService, fixed, greet, message, typed};
-use anywire_core::session::{Halt, Phase, Session, advance};
+use anywire_core::session::{Halt, Phase, Reason, Session, advance};
 
 /// Whatever is random is this number; events are counted.
 #[derive(Default)]
@@ -109,4 +112,56 @@ fn each_number_is_another_name() {
     assert_eq!(name(62 + 26), "aBAAAAAA.bin");
     assert_eq!(name(62_u64.pow(7) * 25), "AAAAAAAZ.bin");
     assert_eq!(name(62_u64.pow(8)), "AAAAAAAA.bin");
+}
+
+/// Asks, is refused, and says so.
+fn is_refused<S: Session>(mut session: S, answers: &[Answer<'static>]) {
+    let refused = Refusal::Unsupported;
+    let answers = answers.iter().copied().chain([Answer::Refused(refused)]);
+    let mut step = |answer| {
+        let (mut host, mut output) = (Given::default(), vec![0; S::ROOM]);
+        // What is put goes out, and then there is room again.
+        loop {
+            let mut io = Exchange::new(b"", false, &mut output, Instant::ZERO, answer, &mut host);
+            match advance(&mut session, &mut io) {
+                Halt::Wait(..) if io.put_len() > 0 => {}
+                halt => return halt,
+            }
+        }
+    };
+    assert_eq!(step(None), Halt::Ask);
+    let mut last = Halt::Ask;
+    for answer in answers {
+        assert_eq!(last, Halt::Ask);
+        last = step(Some(answer));
+    }
+    assert_eq!(last, Halt::Abort(Reason::Refused(refused)));
+}
+
+#[test]
+fn clients_say_what_their_host_cannot_do() {
+    let name = FileName::new(b"a").unwrap();
+    is_refused(client::fixed::Session::new(&mut [0; 4]), &[]);
+    is_refused(client::greet::Session::new(), &[]);
+    is_refused(client::hello::Session::new(None), &[]);
+    is_refused(client::message::Session::default(), &[]);
+    is_refused(client::upload::Session::new(), &[]);
+    let file = || client::typed::Session::new(Schema::Sized, client::typed::Message::File(name));
+    is_refused(file(), &[]);
+    is_refused(file(), &[Answer::Opened { len: 3000 }]);
+}
+
+/// Where a server waits for the end before it answers.
+#[test]
+fn the_date_is_asked_for_with_an_end_behind_it() {
+    const QUESTION: usize = b"What time is it?".len();
+    for room in [QUESTION + 1, QUESTION + 10] {
+        let (mut host, mut output) = (Given::default(), vec![0; room]);
+        let mut io = Exchange::new(b"", false, &mut output, Instant::ZERO, None, &mut host);
+        let halt = advance(&mut client::date::Session::default(), &mut io);
+        assert!(matches!(halt, Halt::Wait(Phase::Inside, _)), "{halt:?}");
+        // Behind the end nothing can be put.
+        assert_eq!((io.put_len(), io.room()), (QUESTION, 0));
+        assert_eq!((io.put(b"x"), io.put_len()), (0, QUESTION), "room {room}");
+    }
 }

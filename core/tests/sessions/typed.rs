@@ -193,6 +193,7 @@ fn each_message_has_a_name_of_its_own() {
 #[test]
 fn the_schema_can_be_set_by_name() {
     let mut service = typed::Typed::default();
+    assert_eq!(service.set("schema", "sized"), Ok(()));
     assert_eq!(service.set("schema", "close"), Ok(()));
     assert_eq!(service.schema, Schema::Close);
     assert!(matches!(service.set("schema", "open"), Err(SettingError::Value(_))));

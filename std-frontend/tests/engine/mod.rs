@@ -148,6 +148,51 @@ fn echo_sends_everything_back_and_ends_when_the_peer_ends() {
     assert_eq!(server.end(), End::Finished);
 }
 
+/// Makes the send buffer of each connection that will be accepted at `addr` as small as can be: they inherit it.
+#[cfg(target_os = "linux")]
+fn shrink_send_buffers(addr: SocketAddr) {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    use socket2::SockRef;
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    let mut shrunk = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let fd = entry.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        let Ok(copy) = pidfd_getfd(&this, fd, PidfdGetfdFlags::empty()) else { continue };
+        let socket = SockRef::from(&copy);
+        let local = socket.local_addr().ok().and_then(|local| local.as_socket());
+        if local == Some(addr) && socket.is_listener().is_ok_and(|listens| listens) {
+            socket.set_send_buffer_size(4096).unwrap();
+            shrunk += 1;
+        }
+    }
+    assert!(shrunk > 0, "nobody listens there");
+}
+
+/// A write takes a part of what there is, and the next one too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_peer_that_has_little_room_gets_every_byte() {
+    use socket2::{Domain, Socket, Type};
+    let server = serve(Options::default(), Watched(Echo));
+    shrink_send_buffers(server.addr);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&server.addr.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let sent: Vec<u8> = (0..3_000_000u32).map(|i| ((i * 31) >> 3) as u8).collect();
+    let mut writer = stream.try_clone().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            writer.write_all(&sent).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
+    });
+}
+
 #[test]
 fn a_fin_with_unread_input_behind_it_does_not_become_a_reset() {
     let server = serve(Options::default(), Watched(File));
