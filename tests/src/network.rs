@@ -17,6 +17,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Whether its store keeps a log.
     pub log: bool,
+    /// Whether the service over datagrams is meant, where there are two of that name.
+    pub datagrams: bool,
     /// What a lossy wire draws its losses from.
     pub seed: u64,
 }
@@ -102,6 +104,13 @@ pub trait Network {
     fn mss(&self) -> usize {
         1460
     }
+
+    /// Asks each of these in a datagram from a port of its own, all before the first answer is looked at if the network can. What came back
+    /// within `limit` of the network's own time, of each. The server is one of datagrams.
+    fn ask(&mut self, questions: &[&[u8]], limit: Duration) -> Vec<Option<Vec<u8>>>;
+
+    /// The longest datagram that the network carries both ways, in bytes.
+    fn longest_datagram(&self) -> usize;
 
     /// How many connections a scenario for many may open at once.
     fn many(&self) -> usize;

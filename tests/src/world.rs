@@ -106,6 +106,34 @@ impl<'n> World<'n> {
         self.network.open()
     }
 
+    /// Asks each in a datagram of its own, again where they may get lost, and says what each was answered.
+    pub fn ask_all(&mut self, questions: &[&[u8]]) -> Vec<Vec<u8>> {
+        let (tries, limit) = match (self.lossy(), self.network.date()) {
+            (true, _) => (10_000, Duration::from_secs(1)),
+            (false, Some(_)) => (1, PATIENCE),
+            // A busy system may drop one.
+            (false, None) => (5, Duration::from_secs(10)),
+        };
+        let mut answers = vec![None; questions.len()];
+        for _ in 0..tries {
+            let open: Vec<_> = (0..answers.len()).filter(|&at| answers[at].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let asked: Vec<_> = open.iter().map(|&at| questions[at]).collect();
+            for (at, answer) in open.into_iter().zip(self.network.ask(&asked, limit)) {
+                answers[at] = answer;
+            }
+        }
+        let answered = answers.into_iter().map(|answer| answer.expect("no answer came"));
+        answered.collect()
+    }
+
+    /// Asks in a datagram, and says what was answered.
+    pub fn ask(&mut self, question: &[u8]) -> Vec<u8> {
+        self.ask_all(&[question]).remove(0)
+    }
+
     /// Opens as many as the network bears at once.
     pub fn open_many(&mut self) -> Vec<Handle> {
         (0..self.network.many()).map(|_| self.open()).collect()

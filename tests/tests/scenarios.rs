@@ -3,14 +3,16 @@
 //! The lossy wires are tried with some seeds, and each of those with one of the cuts. `ANYWIRE_SEEDS=200` tries so many, best with
 //! `--release`; what fails says how to try it alone.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anywire_tests::matrix::{Matrix, Outcome};
-use anywire_tests::network::Setup;
 use anywire_tests::programs::program;
-use anywire_tests::scenarios::{self, Lossy, Scenario};
+use anywire_tests::scenarios::{self, Applies, Scenario};
 use anywire_tests::seeds;
 use anywire_tests::transports::{self, Frontend, TAP_PROBLEM, Transport};
 use anywire_tests::world::{Cuts, World};
@@ -18,8 +20,17 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 static MATRIX: Matrix = Matrix::new();
 
+/// How long each trial took.
+static TOOK: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+
+/// So many of the slowest are told.
+const SLOWEST: usize = 20;
+
 /// So many trials run at once unless `--test-threads` says otherwise.
 const THREADS: usize = 8;
+
+/// Where the matrix is to be written.
+const FILE: &str = "ANYWIRE_MATRIX";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -27,34 +38,56 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     enter_tap_shell();
     let transports: Vec<_> = transports::all().into_iter().filter(chosen).collect();
+    let scenarios = scenarios::all();
     let mut trials = Vec::new();
     for &transport in &transports {
         let missing = (transport.missing)();
         if let Some(why) = &missing {
             eprintln!("SKIPPED: everything on {}, because {why}", transport.name);
         }
-        for (at, scenario) in scenarios::all().into_iter().enumerate() {
-            if !(transport.can)(&setup(scenario, 0)) {
-                continue;
-            }
-            if transport.lossy {
-                lossy_trials(at, scenario, transport, &mut trials);
-                continue;
-            }
-            for cuts in Cuts::ALL {
-                trials.push(trial(at, scenario, transport, cuts, missing.clone()));
+        for (at, &scenario) in scenarios.iter().enumerate() {
+            match transport.applies(&scenario) {
+                Applies::No(_) => {}
+                applies if transport.lossy => {
+                    lossy_trials(at, scenario, transport, applies, &mut trials);
+                }
+                _ => trials.extend(
+                    (transport.cuts.iter())
+                        .map(|&cuts| trial(at, scenario, transport, cuts, missing.clone())),
+                ),
             }
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
-        let names: Vec<_> = transports.iter().map(|transport| transport.name).collect();
-        println!("{}", MATRIX.to_markdown(&names));
-        if transports.iter().any(|transport| transport.lossy) {
-            tell_where_losses_count();
+        println!("{}", MATRIX.report(&scenarios, &transports));
+        tell_what_took_long();
+        if let Some(file) = std::env::var_os(FILE) {
+            std::fs::write(file, MATRIX.page(&scenarios, &transports)).expect("the matrix is kept");
         }
     }
     conclusion.exit_code()
+}
+
+/// The trials that took longest, and how long each transport's took in all.
+fn tell_what_took_long() {
+    let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    took.sort_unstable_by(|a, b| b.cmp(a));
+    println!("The slowest trials:");
+    for (took, name) in took.iter().take(SLOWEST) {
+        println!("{:>7.1} s  {name}", took.as_secs_f64());
+    }
+    let mut transports = BTreeMap::<_, (Duration, usize)>::new();
+    for (took, name) in took.iter() {
+        let (sum, trials) = transports.entry(name.split("::").next()).or_default();
+        *sum += *took;
+        *trials += 1;
+    }
+    println!("\nAll trials, {THREADS} at a time:");
+    for (transport, (sum, trials)) in &transports {
+        let name = transport.unwrap_or_default();
+        println!("{:>7.1} s  {name}, {trials} trials", sum.as_secs_f64());
+    }
 }
 
 /// Runs this program again inside `cargo xtask tap shell`, so that there is a TAP; or notes why that cannot be.
@@ -92,15 +125,17 @@ fn chosen(transport: &Transport) -> bool {
     }
 }
 
-/// A trial with each seed; or none, where the scenario has no meaning.
-fn lossy_trials(at: usize, scenario: Scenario, transport: Transport, trials: &mut Vec<Trial>) {
-    if let Lossy::No(_) = scenario.lossy {
-        MATRIX.note(at, &row(scenario), transport.name, Outcome::DoesNotApply);
-        return;
-    }
+/// A trial with each seed.
+fn lossy_trials(
+    at: usize,
+    scenario: Scenario,
+    transport: Transport,
+    applies: Applies,
+    trials: &mut Vec<Trial>,
+) {
     for seed in seeds::chosen() {
-        let cuts = match (scenario.lossy, seed % 3) {
-            (Lossy::Whole(_), _) | (_, 0) => Cuts::Whole,
+        let cuts = match (applies, seed % 3) {
+            (Applies::Whole(_), _) | (_, 0) => Cuts::Whole,
             (_, 1) => Cuts::Bytes,
             _ => Cuts::Random(seed),
         };
@@ -119,25 +154,10 @@ fn lossy_trials(at: usize, scenario: Scenario, transport: Transport, trials: &mu
     }
 }
 
-/// Which scenarios are tried otherwise where frames get lost, or not at all, and why.
-fn tell_where_losses_count() {
-    println!("Where frames get lost:");
-    for scenario in scenarios::all() {
-        match scenario.lossy {
-            Lossy::Holds => {}
-            Lossy::Whole(why) => println!("- {}: only whole, as {why}", row(scenario)),
-            Lossy::No(why) => println!("- {}: not tried, as {why}", row(scenario)),
-        }
-    }
-}
-
-fn row(scenario: Scenario) -> String {
-    format!("{}: {}", scenario.service, scenario.name)
-}
-
 fn name(scenario: Scenario, transport: Transport, cuts: Cuts) -> String {
-    let Scenario { service, name, .. } = scenario;
-    format!("{}::{service}::{}::{}", transport.name, name.replace(' ', "-"), cuts.name())
+    let words =
+        [transport.name, &scenario.label(), scenario.name].map(|word| word.replace(' ', "-"));
+    format!("{}::{}", words.join("::"), cuts.name())
 }
 
 fn trial(
@@ -147,24 +167,19 @@ fn trial(
     cuts: Cuts,
     missing: Option<String>,
 ) -> Trial {
-    let (row, name) = (row(scenario), name(scenario, transport, cuts));
+    let name = name(scenario, transport, cuts);
     if missing.is_some() && std::env::var("ANYWIRE_REQUIRE").is_ok_and(|what| what.contains("tap"))
     {
         return Trial::test(name, move || {
-            MATRIX.note(at, &row, transport.name, Outcome::Failed);
+            MATRIX.note(at, transport.name, Outcome::Failed);
             Err(Failed::from(missing.unwrap_or_default()))
         });
     }
     let skipped = missing.is_some();
     if skipped {
-        MATRIX.note(at, &row, transport.name, Outcome::Skipped);
+        MATRIX.note(at, transport.name, Outcome::Skipped);
     }
     Trial::test(name, move || noted(at, scenario, transport, cuts, 0)).with_ignored_flag(skipped)
-}
-
-fn setup(scenario: Scenario, seed: u64) -> Setup {
-    let Scenario { service, settings, limits, log, .. } = scenario;
-    Setup { service, settings, limits, log, seed }
 }
 
 /// Runs a trial, and notes what came of it.
@@ -175,15 +190,18 @@ fn noted(
     cuts: Cuts,
     seed: u64,
 ) -> Result<(), Failed> {
+    let since = Instant::now();
     let ran = catch_unwind(AssertUnwindSafe(|| run(scenario, transport, cuts, seed)));
     let result = ran.unwrap_or_else(|panic| Err(Failed::from(message(&*panic))));
     let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
-    MATRIX.note(at, &row(scenario), transport.name, outcome);
+    MATRIX.note(at, transport.name, outcome);
+    let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
+    took.push((since.elapsed(), name(scenario, transport, cuts)));
     result
 }
 
 fn run(scenario: Scenario, transport: Transport, cuts: Cuts, seed: u64) -> Result<(), Failed> {
-    (transport.with)(setup(scenario, seed), &mut |network| {
+    (transport.with)(scenario.setup(seed), &mut |network| {
         (scenario.run)(&mut World::new(network, cuts))
     })?;
     Ok(())

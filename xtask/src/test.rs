@@ -1,10 +1,11 @@
 //! `cargo xtask test`: builds the programs, then runs the tests, of everything or of one frontend.
 //!
 //! The scenarios of package `anywire-tests` run over every transport. The variable `ANYWIRE_FRONTEND` tells its harness
-//! to leave out the transports of the other frontend. Arguments behind `--` go to the test binaries, so that
+//! to leave out the transports of the other frontend, and `ANYWIRE_MATRIX` where to write its matrix. Arguments behind `--` go to the test binaries, so that
 //! `cargo xtask test -- tap-server::echo` runs a part of the matrix.
 
 use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _, stdout};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -17,6 +18,9 @@ pub(crate) struct Args {
     /// Whose tests to run
     #[arg(long, value_enum, default_value_t = Frontend::All)]
     frontend: Frontend,
+    /// Write what came of every scenario on every transport to this file, as Markdown
+    #[arg(long, value_name = "FILE")]
+    matrix: Option<PathBuf>,
     /// Arguments for the test binaries: a filter, `--list`, `--nocapture`, …
     #[arg(last = true)]
     args: Vec<String>,
@@ -54,7 +58,9 @@ impl Frontend {
     }
 }
 
-pub(crate) fn run(Args { frontend, args }: &Args) -> Result<()> {
+pub(crate) fn run(Args { frontend, matrix, args }: &Args) -> Result<()> {
+    // The tests run elsewhere.
+    let matrix = matrix.as_deref().map(std::path::absolute).transpose()?;
     let sh = workspace::shell()?;
     // Tests start the programs of other packages, which `cargo test` alone would not build. With `--all-targets`, features
     // are unified as the tests will have them, or much would be compiled twice. Not this program, which is running:
@@ -62,6 +68,7 @@ pub(crate) fn run(Args { frontend, args }: &Args) -> Result<()> {
     cmd!(sh, "cargo build --workspace --exclude xtask --all-targets").run()?;
 
     let _frontend = frontend.variable().map(|name| sh.push_env("ANYWIRE_FRONTEND", name));
+    let _matrix = matrix.map(|file| sh.push_env("ANYWIRE_MATRIX", file));
     let packages = frontend.packages();
     let test = cmd!(sh, "cargo test --no-fail-fast {packages...} -- {args...}");
     match stdout().is_terminal() {

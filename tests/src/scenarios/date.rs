@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use anywire_core::date::Zone;
 use anywire_core::event::End;
 
+use super::edges::{self, Edge, Stage};
 use super::{Scenario, limited, never_writes, scenario};
 use crate::network::Handle;
 use crate::world::{Close, World};
@@ -14,17 +15,25 @@ const DATE: &str = "date";
 pub(super) const UTC: &[(&str, &str)] = &[("utc", "true")];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(DATE, "the lab's question", |world| lab(world, Zone::Local)),
+    scenario(DATE, "the lab's question", |world| lab(world, Zone::Local)).tries(&[Edge::Lab]),
     scenario(DATE, "three questions in turn", |world| three(world, Zone::Local)),
-    scenario(DATE, "any bytes", any_bytes),
-    scenario(DATE, "1025 bytes", long),
-    scenario(DATE, "nothing", nothing),
-    scenario(DATE, "many at once", many_at_once),
-    scenario(DATE, "abort before the answer", abort),
+    scenario(DATE, "any bytes", any_bytes).tries(&[Edge::HalfClose]),
+    scenario(DATE, "1025 bytes", long).tries(&[Edge::Longest]),
+    scenario(DATE, "nothing", nothing).tries(&[Edge::End(Stage::First)]),
+    scenario(DATE, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(DATE, "abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    scenario(DATE, "abort before the answer", abort).tries(&[Edge::Abort(Stage::Body)]),
+    scenario(DATE, "abort within the answer", |world| edges::abort(world, b"?", 5, next))
+        .tries(&[Edge::Abort(Stage::Answer)]),
+    scenario(DATE, "abort behind an answer", |world| {
+        edges::abort(world, b"?", len(Zone::Local) + 1, next);
+    })
+    .tries(&[Edge::Abort(Stage::Behind)]),
     scenario(DATE, "UTC: the lab's question", |world| lab(world, Zone::Utc)).with(UTC),
     scenario(DATE, "UTC: three questions in turn", |world| three(world, Zone::Utc)).with(UTC),
-    limited(DATE, "a peer that never writes", never_writes),
-    limited(DATE, "silence between questions", idle),
+    limited(DATE, "a peer that never writes", never_writes).tries(&[Edge::Stall(Stage::First)]),
+    limited(DATE, "silence between questions", idle).tries(&[Edge::Stall(Stage::Behind)]),
 ];
 
 /// What a date has without the newline.
@@ -165,6 +174,11 @@ fn abort(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"?");
     world.network().abort(stream);
+    next(world);
+}
+
+/// Who comes then is served.
+pub(super) fn next(world: &mut World<'_>) {
     let stream = world.open();
     let (got, close) = world.exchange(stream, b"?");
     assert_eq!((answers(world, &got, Zone::Local).len(), close), (1, Close::Fin));

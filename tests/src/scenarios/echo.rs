@@ -3,6 +3,7 @@
 use anywire_core::event::End;
 use anywire_core::session::Reason;
 
+use super::edges::{Edge, Stage, abort};
 use super::{Scenario, limited, never_writes, scenario};
 use crate::samples;
 use crate::world::{Close, World};
@@ -10,7 +11,8 @@ use crate::world::{Close, World};
 const ECHO: &str = "echo";
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(ECHO, "nothing", |world| come_back(world, 0)),
+    scenario(ECHO, "the lab's conversation", lab).tries(&[Edge::Lab]),
+    scenario(ECHO, "nothing", |world| come_back(world, 0)).tries(&[Edge::End(Stage::First)]),
     scenario(ECHO, "1 byte", |world| come_back(world, 1)),
     scenario(ECHO, "MSS-1", |world| {
         let mss = world.network().mss();
@@ -24,13 +26,23 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         let mss = world.network().mss();
         come_back(world, mss + 1);
     }),
-    scenario(ECHO, "64 KiB", |world| come_back(world, 64 << 10)),
+    scenario(ECHO, "64 KiB", |world| come_back(world, 64 << 10)).tries(&[Edge::HalfClose]),
     scenario(ECHO, "5 MB", |world| come_back(world, 5_000_000)),
-    scenario(ECHO, "many at once", many_at_once),
-    scenario(ECHO, "abort at once", abort_at_once),
-    scenario(ECHO, "abort in the middle", abort_in_the_middle),
-    limited(ECHO, "a peer that never writes", never_writes),
-    limited(ECHO, "a peer that never reads", never_reads),
+    scenario(ECHO, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(ECHO, "abort at once", abort_at_once).tries(&[Edge::Abort(Stage::First)]),
+    scenario(ECHO, "abort within the answer", |world| abort(world, &samples::bytes(8000), 1, next))
+        .tries(&[Edge::Abort(Stage::Answer)]),
+    scenario(ECHO, "abort behind an answer", |world| abort(world, b"x", 1, next))
+        .tries(&[Edge::Abort(Stage::Behind)]),
+    limited(ECHO, "a peer that never writes", never_writes).tries(&[Edge::Stall(Stage::First)]),
+    limited(ECHO, "silence behind an answer", |world| {
+        let stream = world.open();
+        world.send(stream, b"x");
+        world.goes_idle(stream, b"x");
+    })
+    .tries(&[Edge::Stall(Stage::Behind)]),
+    limited(ECHO, "a peer that never reads", never_reads)
+        .tries(&[Edge::Stall(Stage::Answer), Edge::Reset]),
 ];
 
 /// `len` bytes, then the end: they come back, then the end.
@@ -66,20 +78,24 @@ fn abort_at_once(world: &mut World<'_>) {
     come_back_after(world);
 }
 
-fn abort_in_the_middle(world: &mut World<'_>) {
+fn lab(world: &mut World<'_>) {
     let stream = world.open();
-    world.send(stream, b"x");
-    assert_eq!(world.receive(stream, 1), b"x");
-    world.network().abort(stream);
-    assert_eq!(world.ended(), End::Reset);
-    come_back(world, 1000);
+    let text = b"Test message. This will be echoed";
+    world.send(stream, text);
+    assert_eq!(world.receive(stream, text.len()), text);
+    world.finish(stream);
+}
+
+/// Who comes then is served.
+fn next(world: &mut World<'_>) {
+    let stream = world.open();
+    let (got, close) = world.exchange(stream, b"still there?");
+    assert_eq!((got.as_slice(), close), (&b"still there?"[..], Close::Fin));
 }
 
 /// The server goes on after a connection that may or may not have been one.
 fn come_back_after(world: &mut World<'_>) {
-    let stream = world.open();
-    let (got, close) = world.exchange(stream, b"still there?");
-    assert_eq!((got.as_slice(), close), (&b"still there?"[..], Close::Fin));
+    next(world);
     if world.ended() != End::Finished {
         assert_eq!(world.ended(), End::Finished);
     }

@@ -7,8 +7,9 @@ use anywire_core::name::NameError;
 use anywire_core::request::Refusal;
 use anywire_core::session::Reason;
 
-use super::{Lossy, Scenario, limited, never_writes, scenario};
-use crate::network::Awaited;
+use super::edges::{self, Edge, Stage};
+use super::{Applies, Scenario, limited, never_writes, scenario};
+use crate::network::{Awaited, Handle};
 use crate::samples;
 use crate::world::{Close, World};
 
@@ -17,15 +18,18 @@ const FILE: &str = "file";
 pub(super) const SCENARIOS: &[Scenario] = &[
     named_file("0 bytes", |world| fetch(world, 0)),
     named_file("1 byte", |world| fetch(world, 1)),
-    named_file("55,696 bytes", |world| fetch(world, 2)),
-    named_file("583,163 bytes", |world| fetch(world, 3)),
+    named_file("55,696 bytes", |world| fetch(world, 2)).tries(&[Edge::Lab]),
+    named_file("583,163 bytes", |world| fetch(world, 3)).tries(&[Edge::HalfClose]),
     named_file("a name ended by CR LF", |world| named(world, b"photo.jpg\r\n")),
     named_file("a name ended by silence", |world| named(world, b"photo.jpg")),
     named_file("bytes behind the name", |world| named(world, b"photo.jpg\nand more")),
-    named_file("absent", |world| refused(world, b"absent.bin", Refusal::NotFound)),
-    named_file("no name", |world| refused(world, b"", NameError::Empty.into())),
+    named_file("absent", |world| refused(world, b"absent.bin", Refusal::NotFound))
+        .tries(&[Edge::Refusal]),
+    named_file("no name", |world| refused(world, b"", NameError::Empty.into()))
+        .tries(&[Edge::End(Stage::First)]),
     named_file("an empty name", |world| refused(world, b"\n", NameError::Empty.into())),
-    named_file("a path", |world| refused(world, b"/etc/passwd", NameError::Separator.into())),
+    named_file("a path", |world| refused(world, b"/etc/passwd", NameError::Separator.into()))
+        .tries(&[Edge::Reset]),
     named_file("a way out", |world| refused(world, b"../x", NameError::Separator.into())),
     named_file("a hidden file", |world| refused(world, b".hidden", NameError::LeadingDot.into())),
     named_file("a name with NUL", |world| refused(world, b"a\0b", NameError::Control.into())),
@@ -34,19 +38,30 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     }),
     named_file("a name of 256 bytes", |world| {
         refused(world, &[b'n'; 256], NameError::TooLong { len: 256 }.into());
-    }),
+    })
+    .tries(&[Edge::Longest]),
     named_file("a link, a folder", not_files),
-    named_file("many at once", many_at_once),
-    named_file("abort in the middle", abort_in_the_middle),
-    limited(FILE, "a peer that never writes", never_writes),
+    named_file("many at once", many_at_once).tries(&[Edge::Many]),
+    named_file("abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    named_file("abort within the name", abort_in_the_name).tries(&[Edge::Abort(Stage::Head)]),
+    named_file("abort in the middle", abort_in_the_middle).tries(&[Edge::Abort(Stage::Answer)]),
+    named_file("abort behind the end", abort_behind).tries(&[Edge::Abort(Stage::Behind)]),
+    named_file("a peer that never ends", peer_never_ends).tries(&[Edge::Stall(Stage::Behind)]),
+    limited(FILE, "a peer that never writes", never_writes).tries(&[Edge::Stall(Stage::First)]),
     limited(FILE, "half a name", half_a_name)
-        .lossy(Lossy::No("a retransmission is a silence, and ends the name before its time is up")),
-    limited(FILE, "a peer that never reads", never_reads).lossy(NAME),
+        .lossy(Applies::No(
+            "a retransmission is a silence, and ends the name before its time is up",
+        ))
+        .tries(&[Edge::Stall(Stage::Head)]),
+    limited(FILE, "a peer that never reads", never_reads)
+        .lossy(NAME)
+        .tries(&[Edge::Stall(Stage::Answer)]),
 ];
 
 /// A name is sent in one piece by whoever sends one, ours and the labs'.
-const NAME: Lossy =
-    Lossy::Whole("a retransmission is a silence, and ends a name that is sent in pieces");
+const NAME: Applies =
+    Applies::Whole("a retransmission is a silence, and ends a name that is sent in pieces");
 
 /// A scenario that sends a name.
 const fn named_file(name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
@@ -121,6 +136,53 @@ fn abort_in_the_middle(world: &mut World<'_>) {
         "{end:?}"
     );
     fetch(world, 2);
+}
+
+/// Who comes then is served.
+fn next(world: &mut World<'_>) {
+    let stream = world.open();
+    let (got, close) = world.exchange(stream, b"one.bin");
+    assert_eq!((got, close), (samples::bytes(1), Close::Fin));
+}
+
+/// On a busy machine a silence may have ended the name before.
+fn abort_in_the_name(world: &mut World<'_>) {
+    let stream = world.open();
+    world.send(stream, b"pho");
+    world.network().abort(stream);
+    next(world);
+    match world.ended() {
+        End::Finished => {}
+        End::Reset | End::Aborted(Reason::Refused(Refusal::NotFound)) => {
+            assert_eq!(world.ended(), End::Finished);
+        }
+        end => panic!("{end:?}"),
+    }
+}
+
+/// Sends a name with its newline, and receives the file to its end.
+fn receives(world: &mut World<'_>) -> Handle {
+    let stream = world.open();
+    world.send(stream, b"photo.jpg\n");
+    let (got, close) = world.receive_all(stream);
+    assert!(got == samples::bytes(55_696), "{} bytes came, or others", got.len());
+    assert_eq!(close, Close::Fin);
+    stream
+}
+
+/// The file was whole, whatever comes behind it.
+fn abort_behind(world: &mut World<'_>) {
+    let stream = receives(world);
+    world.network().abort(stream);
+    let end = world.ended();
+    assert!(matches!(end, End::Finished | End::Reset), "{end:?}");
+    next(world);
+}
+
+/// It is waited for, but not for ever.
+fn peer_never_ends(world: &mut World<'_>) {
+    receives(world);
+    assert_eq!(world.ended(), End::Finished);
 }
 
 /// A name that goes on, too slowly. Silence would end it: on a busy machine it may, and then that was no trial.

@@ -3,6 +3,7 @@
 use anywire_core::event::End;
 use anywire_core::session::Reason;
 
+use super::edges::{self, Edge, Stage};
 use super::{Scenario, limited, scenario};
 use crate::samples;
 use crate::world::{Close, World};
@@ -13,15 +14,21 @@ const FIXED: &str = "fixed";
 const LEN: usize = 1234;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(FIXED, "nothing", |world| come_back(world, 0)),
-    scenario(FIXED, "one message", |world| come_back(world, LEN)),
-    scenario(FIXED, "three messages", |world| come_back(world, 3 * LEN)),
+    scenario(FIXED, "nothing", |world| come_back(world, 0)).tries(&[Edge::End(Stage::First)]),
+    scenario(FIXED, "one message", |world| come_back(world, LEN)).tries(&[Edge::Lab]),
+    scenario(FIXED, "three messages", |world| come_back(world, 3 * LEN)).tries(&[Edge::HalfClose]),
     scenario(FIXED, "500 messages", |world| come_back(world, 500 * LEN)),
     scenario(FIXED, "three in turn", in_turn),
     scenario(FIXED, "an end inside a message", |world| {
         ends_early(world, LEN, &[1, LEN - 1, LEN + 1, 3 * LEN - 1]);
-    }),
-    scenario(FIXED, "abort in the middle", abort),
+    })
+    .tries(&[Edge::End(Stage::Body), Edge::Reset]),
+    scenario(FIXED, "abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    scenario(FIXED, "abort within a message", |world| edges::abort(world, &[7; 100], 100, next))
+        .tries(&[Edge::Abort(Stage::Body)]),
+    scenario(FIXED, "abort behind an answer", |world| edges::abort(world, &[7; LEN], LEN, next))
+        .tries(&[Edge::Abort(Stage::Behind)]),
     scenario(FIXED, "length 1", |world| come_back(world, 300)).with(&[("length", "1")]),
     scenario(FIXED, "length 7", |world| {
         come_back(world, 7);
@@ -29,16 +36,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ends_early(world, 7, &[1, 6, 8, 7006]);
     })
     .with(&[("length", "7")]),
-    scenario(FIXED, "many at once", many_at_once).with(&[("length", "70")]),
+    scenario(FIXED, "many at once", many_at_once).with(&[("length", "70")]).tries(&[Edge::Many]),
     scenario(FIXED, "length 65,536", |world| {
         come_back(world, 2 * 65_536);
         ends_early(world, 65_536, &[65_537]);
     })
-    .with(&[("length", "65536")]),
-    limited(FIXED, "a peer that never writes", |world| idle(world, 0)),
-    limited(FIXED, "silence between messages", |world| idle(world, LEN)),
-    limited(FIXED, "silence inside a message", idle_inside),
-    limited(FIXED, "a peer that never reads", never_reads),
+    .with(&[("length", "65536")])
+    .tries(&[Edge::Longest]),
+    limited(FIXED, "a peer that never writes", |world| idle(world, 0))
+        .tries(&[Edge::Stall(Stage::First)]),
+    limited(FIXED, "silence between messages", |world| idle(world, LEN))
+        .tries(&[Edge::Stall(Stage::Behind)]),
+    limited(FIXED, "silence inside a message", idle_inside).tries(&[Edge::Stall(Stage::Body)]),
+    limited(FIXED, "a peer that never reads", never_reads).tries(&[Edge::Stall(Stage::Answer)]),
 ];
 
 /// Whole messages, then the end: they come back, then the end.
@@ -91,13 +101,11 @@ fn many_at_once(world: &mut World<'_>) {
     }
 }
 
-fn abort(world: &mut World<'_>) {
+/// Who comes then is served.
+fn next(world: &mut World<'_>) {
     let stream = world.open();
-    world.send(stream, &[7; 100]);
-    assert_eq!(world.receive(stream, 100), [7; 100]);
-    world.network().abort(stream);
-    assert_eq!(world.ended(), End::Reset);
-    come_back(world, LEN);
+    let sent = samples::bytes(LEN);
+    assert_eq!(world.exchange(stream, &sent), (sent, Close::Fin));
 }
 
 fn idle(world: &mut World<'_>, len: usize) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anywire_core::event::End;
 use anywire_core::session::Reason;
 
+use super::edges::{self, Edge, Stage};
 use super::{BOTH_FULL, Scenario, limited, scenario};
 use crate::world::{Close, World};
 
@@ -13,9 +14,10 @@ const GREET: &str = "greet";
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(GREET, "lines", |world| says(world, b"Hello\r\nWorld\n", &[b"Hello", b"World"])),
     scenario(GREET, "empty lines", |world| says(world, b"\r\n\nx\n", &[b"", b"", b"x"])),
-    scenario(GREET, "the end instead of a newline", |world| says(world, b"a\nb", &[b"a", b"b"])),
-    scenario(GREET, "nothing", |world| says(world, b"", &[])),
-    scenario(GREET, "what telnet says at the start", telnet),
+    scenario(GREET, "the end instead of a newline", |world| says(world, b"a\nb", &[b"a", b"b"]))
+        .tries(&[Edge::HalfClose, Edge::End(Stage::Body)]),
+    scenario(GREET, "nothing", |world| says(world, b"", &[])).tries(&[Edge::End(Stage::First)]),
+    scenario(GREET, "what telnet says at the start", telnet).tries(&[Edge::Lab]),
     scenario(GREET, "options cut everywhere", cut_everywhere),
     scenario(GREET, "IAC IAC", |world| {
         says(world, b"a\xff\xffb\n\xff\xff\n", &[b"a\xff\xffb", b"\xff\xff"]);
@@ -26,30 +28,42 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             says(world, sent, &[]);
         }
         says(world, b"x\xff\xfd", &[b"x"]);
-    }),
-    scenario(GREET, "1024 bytes without the options", long),
+    })
+    .tries(&[Edge::End(Stage::Head)]),
+    scenario(GREET, "1024 bytes without the options", long).tries(&[Edge::Longest]),
     scenario(GREET, "1024 bytes of IAC IAC", |world| {
         let sent = [255; 2 * 1024];
         says(world, &[&sent[..], b"x\n"].concat(), &[&sent, b"x"]);
     }),
-    scenario(GREET, "one silence, one message", silences),
+    scenario(GREET, "one silence, one message", silences).tries(&[Edge::Stall(Stage::Body)]),
     scenario(GREET, "a pause that is no silence", short_pauses),
     scenario(GREET, "options keep a message open", trickle),
     scenario(GREET, "a peer that reads with pauses", reads_with_pauses).lossy(BOTH_FULL),
     scenario(GREET, "three at once", three_at_once),
-    scenario(GREET, "many at once", many_at_once),
-    scenario(GREET, "abort before the reply", abort),
+    scenario(GREET, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(GREET, "abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    scenario(GREET, "abort within an option", |world| edges::abort(world, b"\xff\xfb", 0, next))
+        .tries(&[Edge::Abort(Stage::Head)]),
+    scenario(GREET, "abort before the reply", abort).tries(&[Edge::Abort(Stage::Body)]),
+    scenario(GREET, "abort within the answer", |world| edges::abort(world, b"x", 3, next))
+        .tries(&[Edge::Abort(Stage::Answer)]),
+    scenario(GREET, "abort behind an answer", |world| edges::abort(world, b"x", 7, next))
+        .tries(&[Edge::Abort(Stage::Behind)]),
     scenario(GREET, "another name", |world| {
         let stream = world.open();
         assert_eq!(world.exchange(stream, b"x"), (b"x Jane Doe\r\n".into(), Close::Fin));
         assert_eq!(world.ended(), End::Finished);
     })
     .with(&[("name", "Jane Doe")]),
-    limited(GREET, "a peer that never writes", |world| idle(world, b"", b"")),
-    limited(GREET, "silence between messages", |world| idle(world, b"x", b"x Ali\r\n")),
+    limited(GREET, "a peer that never writes", |world| idle(world, b"", b""))
+        .tries(&[Edge::Stall(Stage::First)]),
+    limited(GREET, "silence between messages", |world| idle(world, b"x", b"x Ali\r\n"))
+        .tries(&[Edge::Stall(Stage::Behind)]),
     limited(GREET, "silence after options", |world| idle(world, OPTIONS, b"")),
-    limited(GREET, "silence inside an option", idle_inside),
-    limited(GREET, "a peer that never reads", never_reads),
+    limited(GREET, "silence inside an option", idle_inside)
+        .tries(&[Edge::Stall(Stage::Head), Edge::Reset]),
+    limited(GREET, "a peer that never reads", never_reads).tries(&[Edge::Stall(Stage::Answer)]),
 ];
 
 /// WILL ECHO, DO SUPPRESS-GO-AHEAD, TERMINAL-TYPE with IAC IAC inside, and NOP.
@@ -222,6 +236,11 @@ fn abort(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"x");
     world.network().abort(stream);
+    next(world);
+}
+
+/// Who comes then is served.
+fn next(world: &mut World<'_>) {
     let stream = world.open();
     assert_eq!(world.exchange(stream, b"x"), (replies(&[b"x"]), Close::Fin));
 }

@@ -2,21 +2,39 @@
 
 use anywire_core::event::End;
 
+use super::edges::{self, Edge, Stage};
 use super::{Scenario, limited, never_writes, scenario};
 use crate::world::{Close, World};
 
 const HELLO: &str = "hello";
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(HELLO, "the lab's conversation", lab),
-    scenario(HELLO, "every byte value", every_byte),
+    scenario(HELLO, "the lab's conversation", lab).tries(&[Edge::Lab]),
+    scenario(HELLO, "every byte value", every_byte).tries(&[Edge::HalfClose]),
     scenario(HELLO, "1024 bytes", |world| come_back(world, &[b'm'; 1024])),
-    scenario(HELLO, "1025 bytes", |world| come_back(world, &[b'm'; 1025])),
-    scenario(HELLO, "nothing", |world| come_back(world, b"")),
+    scenario(HELLO, "1025 bytes", |world| come_back(world, &[b'm'; 1025])).tries(&[Edge::Longest]),
+    scenario(HELLO, "nothing", |world| come_back(world, b"")).tries(&[Edge::End(Stage::First)]),
     scenario(HELLO, "three messages in turn", three),
-    scenario(HELLO, "many at once", many_at_once),
-    scenario(HELLO, "abort before the reply", abort),
-    limited(HELLO, "a peer that never writes", never_writes),
+    scenario(HELLO, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(HELLO, "abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    scenario(HELLO, "abort before the reply", abort).tries(&[Edge::Abort(Stage::Body)]),
+    scenario(HELLO, "abort within the answer", |world| edges::abort(world, b"A", 5, next))
+        .tries(&[Edge::Abort(Stage::Answer)]),
+    scenario(HELLO, "abort behind an answer", |world| edges::abort(world, b"A", 44, next))
+        .tries(&[Edge::Abort(Stage::Behind)]),
+    limited(HELLO, "a peer that never writes", never_writes).tries(&[Edge::Stall(Stage::First)]),
+    limited(HELLO, "silence between messages", |world| {
+        let stream = world.open();
+        world.send(stream, b"A");
+        world.goes_idle(stream, &[BEFORE, b"A", AFTER].concat());
+    })
+    .tries(&[Edge::Stall(Stage::Behind)]),
+    limited(HELLO, "a peer that never reads", |world| {
+        let stream = world.open();
+        world.never_read(stream, &[b'm'; 64 << 10]);
+    })
+    .tries(&[Edge::Stall(Stage::Answer), Edge::Reset]),
 ];
 
 const BEFORE: &[u8] = b"I got \"";
@@ -89,6 +107,11 @@ fn abort(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"x");
     world.network().abort(stream);
+    next(world);
+}
+
+/// Who comes then is served.
+fn next(world: &mut World<'_>) {
     let stream = world.open();
     let (got, close) = world.exchange(stream, b"still there?");
     assert_eq!(said(&got).as_deref(), Some(&b"still there?"[..]));

@@ -2,26 +2,29 @@
 
 use anywire_core::event::End;
 
-use super::{Lossy, Scenario, scenario};
+use super::edges::{Edge, Stage};
+use super::{Applies, Scenario, scenario};
 use crate::network::{Awaited, Handle};
 use crate::world::{Close, World};
 
 const KNOCK: &str = "knock";
 
 /// All speak before the first one listens. Others speak to a server that is still there.
-const TIME_WAIT: Lossy = Lossy::No(
+const TIME_WAIT: Applies = Applies::No(
     "a server that has ended knows its visitor for 10 s, smoltcp's TIME-WAIT: words that are sent again later are reset, and the reset is seen before the end",
 );
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(KNOCK, "a visitor who says nothing", silent),
-    scenario(KNOCK, "a visitor who ends first", |world| visit(world, b"")),
+    scenario(KNOCK, "a visitor who says nothing", silent).tries(&[Edge::Lab]),
+    scenario(KNOCK, "a visitor who ends first", |world| visit(world, b""))
+        .tries(&[Edge::HalfClose, Edge::End(Stage::First)]),
     scenario(KNOCK, "a visitor who talks", |world| visit(world, b"Is anybody there?\n")),
     scenario(KNOCK, "a visitor who talks after the end", talks_after),
     scenario(KNOCK, "500,000 bytes", |world| talks(world, 500_000)),
-    scenario(KNOCK, "a visitor who never ends", never_ends),
-    scenario(KNOCK, "many at once", many_at_once).lossy(TIME_WAIT),
-    scenario(KNOCK, "abort at once", abort),
+    scenario(KNOCK, "a visitor who never ends", never_ends).tries(&[Edge::Stall(Stage::Behind)]),
+    scenario(KNOCK, "many at once", many_at_once).lossy(TIME_WAIT).tries(&[Edge::Many]),
+    scenario(KNOCK, "abort at once", abort).tries(&[Edge::Abort(Stage::First)]),
+    scenario(KNOCK, "abort behind the end", abort_behind).tries(&[Edge::Abort(Stage::Behind)]),
 ];
 
 fn silent(world: &mut World<'_>) {
@@ -93,4 +96,14 @@ fn abort(world: &mut World<'_>) {
         End::Reset => assert_eq!(world.ended(), End::Finished),
         end => panic!("{end:?}"),
     }
+}
+
+/// The server has finished, and waits for its visitor's end: what it gets instead does not matter any more.
+fn abort_behind(world: &mut World<'_>) {
+    let stream = world.open();
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    world.network().abort(stream);
+    let end = world.ended();
+    assert!(matches!(end, End::Finished | End::Reset), "{end:?}");
+    visit(world, b"still there?");
 }

@@ -8,25 +8,34 @@ use anywire_core::event::End;
 use anywire_core::request::Refusal;
 use anywire_core::session::Reason;
 
-use super::date::{UTC, answer, answers};
+use super::date::{UTC, answer, answers, len, next};
+use super::edges::{self, Edge, Stage};
 use super::{Scenario, limited, never_writes, scenario};
 use crate::world::{Close, World};
 
 const LOGDATE: &str = "logdate";
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(LOGDATE, "the lab's question", |world| lab(world, Zone::Local)),
+    scenario(LOGDATE, "the lab's question", |world| lab(world, Zone::Local)).tries(&[Edge::Lab]),
     scenario(LOGDATE, "an entry for each answer", |world| in_turn(world, Zone::Local)),
-    scenario(LOGDATE, "what a terminal must not see", escaped),
-    scenario(LOGDATE, "1025 bytes", long),
-    scenario(LOGDATE, "nothing", nothing),
-    scenario(LOGDATE, "many at once", many_at_once),
-    scenario(LOGDATE, "abort before the answer", abort),
+    scenario(LOGDATE, "what a terminal must not see", escaped).tries(&[Edge::HalfClose]),
+    scenario(LOGDATE, "1025 bytes", long).tries(&[Edge::Longest]),
+    scenario(LOGDATE, "nothing", nothing).tries(&[Edge::End(Stage::First)]),
+    scenario(LOGDATE, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(LOGDATE, "abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    scenario(LOGDATE, "abort before the answer", abort).tries(&[Edge::Abort(Stage::Body)]),
+    scenario(LOGDATE, "abort within the answer", |world| edges::abort(world, b"?", 5, next))
+        .tries(&[Edge::Abort(Stage::Answer)]),
+    scenario(LOGDATE, "abort behind an answer", |world| {
+        edges::abort(world, b"?", len(Zone::Local) + 1, next);
+    })
+    .tries(&[Edge::Abort(Stage::Behind)]),
     scenario(LOGDATE, "UTC: the lab's question", |world| lab(world, Zone::Utc)).with(UTC),
     scenario(LOGDATE, "UTC: an entry for each answer", |world| in_turn(world, Zone::Utc)).with(UTC),
-    scenario(LOGDATE, "no log", no_log).without_log(),
-    limited(LOGDATE, "a peer that never writes", never_writes),
-    limited(LOGDATE, "silence between questions", idle),
+    scenario(LOGDATE, "no log", no_log).without_log().tries(&[Edge::Refusal, Edge::Reset]),
+    limited(LOGDATE, "a peer that never writes", never_writes).tries(&[Edge::Stall(Stage::First)]),
+    limited(LOGDATE, "silence between questions", idle).tries(&[Edge::Stall(Stage::Behind)]),
 ];
 
 /// An entry: when, who, and what was asked, as it is shown.

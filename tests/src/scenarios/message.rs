@@ -7,42 +7,58 @@ use std::time::Duration;
 
 use anywire_core::event::End;
 
-use super::{BOTH_FULL, Lossy, Scenario, limited, never_writes, scenario};
+use super::edges::{self, Edge, Stage};
+use super::{Applies, BOTH_FULL, Scenario, limited, never_writes, scenario};
 use crate::world::{Close, World};
 
 const MESSAGE: &str = "message";
 
 /// What is dropped of a message that is too long ends at a silence.
-const SILENCE_ENDS_IT: Lossy = Lossy::No("a retransmission is a silence, and ends what is dropped");
-const FIRST: Lossy =
-    Lossy::No("a retransmission is a silence, and ends the first message anywhere");
+const SILENCE_ENDS_IT: Applies =
+    Applies::No("a retransmission is a silence, and ends what is dropped");
+const FIRST: Applies =
+    Applies::No("a retransmission is a silence, and ends the first message anywhere");
 
 const OTHERWISE: &[(&str, &str)] = &[("reply-prefix", "I have received: ")];
 const ONCE: &[(&str, &str)] = &[("close-after-reply", "true")];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(MESSAGE, "lines", |world| answers(world, b"one\ntwo\n", &["one", "two"])),
+    scenario(MESSAGE, "lines", |world| answers(world, b"one\ntwo\n", &["one", "two"]))
+        .tries(&[Edge::Lab]),
     scenario(MESSAGE, "CR LF", |world| answers(world, b"one\r\nt\rwo\r\r\n", &["one", "t\rwo\r"])),
     scenario(MESSAGE, "empty lines", |world| answers(world, b"\n\r\n\nx\n", &["", "", "", "x"])),
     scenario(MESSAGE, "the end instead of a newline", |world| {
         answers(world, b"one\ntwo", &["one", "two"]);
-    }),
-    scenario(MESSAGE, "nothing", |world| answers(world, b"", &[])),
+    })
+    .tries(&[Edge::HalfClose, Edge::End(Stage::Body)]),
+    scenario(MESSAGE, "nothing", |world| answers(world, b"", &[]))
+        .tries(&[Edge::End(Stage::First)]),
     scenario(MESSAGE, "every byte value", every_byte),
-    scenario(MESSAGE, "one silence, one message", silences),
+    scenario(MESSAGE, "one silence, one message", silences).tries(&[Edge::Stall(Stage::Body)]),
     scenario(MESSAGE, "a pause that is no silence", short_pauses),
     scenario(MESSAGE, "LF after CR and a silence", late_newline),
-    scenario(MESSAGE, "4095, 4096, 4097, 10,000 bytes", too_long).lossy(SILENCE_ENDS_IT),
+    scenario(MESSAGE, "4095, 4096, 4097, 10,000 bytes", too_long)
+        .lossy(SILENCE_ENDS_IT)
+        .tries(&[Edge::Longest]),
     scenario(MESSAGE, "too long, and then a silence", too_long_then_silence).lossy(SILENCE_ENDS_IT),
     scenario(MESSAGE, "a peer that reads with pauses", reads_with_pauses).lossy(BOTH_FULL),
-    scenario(MESSAGE, "many at once", many_at_once),
+    scenario(MESSAGE, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(MESSAGE, "abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    scenario(MESSAGE, "abort within a message", |world| edges::abort(world, b"half", 0, next))
+        .tries(&[Edge::Abort(Stage::Body)]),
     scenario(MESSAGE, "abort before the reply", abort),
+    scenario(MESSAGE, "abort within the answer", |world| edges::abort(world, b"x", 5, next))
+        .tries(&[Edge::Abort(Stage::Answer)]),
+    scenario(MESSAGE, "abort behind an answer", |world| edges::abort(world, b"x", 10, next))
+        .tries(&[Edge::Abort(Stage::Behind)]),
     scenario(MESSAGE, "another prefix", prefix).with(OTHERWISE),
     scenario(MESSAGE, "one answer and the end", once).with(ONCE).lossy(FIRST),
     scenario(MESSAGE, "half-close without a message", |world| answers(world, b"", &[])).with(ONCE),
-    limited(MESSAGE, "a peer that never writes", never_writes),
-    limited(MESSAGE, "silence between messages", idle),
-    limited(MESSAGE, "a peer that never reads", never_reads),
+    limited(MESSAGE, "a peer that never writes", never_writes).tries(&[Edge::Stall(Stage::First)]),
+    limited(MESSAGE, "silence between messages", idle).tries(&[Edge::Stall(Stage::Behind)]),
+    limited(MESSAGE, "a peer that never reads", never_reads)
+        .tries(&[Edge::Stall(Stage::Answer), Edge::Reset]),
 ];
 
 fn reply(message: &[u8]) -> Vec<u8> {
@@ -191,6 +207,11 @@ fn abort(world: &mut World<'_>) {
     let stream = world.open();
     world.send(stream, b"x");
     world.network().abort(stream);
+    next(world);
+}
+
+/// Who comes then is served.
+fn next(world: &mut World<'_>) {
     let stream = world.open();
     assert_eq!(world.exchange(stream, b"A"), (reply(b"A"), Close::Fin));
 }

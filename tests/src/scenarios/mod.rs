@@ -2,9 +2,12 @@
 
 mod date;
 mod echo;
+mod echo_datagrams;
+pub(crate) mod edges;
 mod file;
 mod fixed;
 mod greet;
+mod guess;
 mod hello;
 mod knock;
 mod logdate;
@@ -17,7 +20,10 @@ use std::time::Duration;
 
 use anywire_core::conversation::Limits;
 
+use crate::network::Setup;
 use crate::world::World;
+
+pub use edges::{Edge, Stage};
 
 /// A conversation with a service, written once.
 #[derive(Clone, Copy)]
@@ -32,20 +38,24 @@ pub struct Scenario {
     pub limits: Limits,
     /// Whether the server's store keeps a log.
     pub log: bool,
+    /// Whether it is over datagrams.
+    pub datagrams: bool,
     /// Whether it can be held on a wire that loses frames.
-    pub lossy: Lossy,
+    pub lossy: Applies,
+    /// What of every service's edges it tries.
+    pub edges: &'static [Edge],
     /// The peer's part. It panics where the server's is wrong.
     pub run: fn(&mut World<'_>),
 }
 
-/// What becomes of a scenario where frames get lost.
+/// Whether a scenario can be held on a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lossy {
-    /// It holds there too.
-    Holds,
+pub enum Applies {
+    /// It holds.
+    Fully,
     /// It holds if nothing is cut: why.
     Whole(&'static str),
-    /// It does not apply: why.
+    /// It has no meaning there: why.
     No(&'static str),
 }
 
@@ -53,6 +63,7 @@ pub enum Lossy {
 pub fn all() -> Vec<Scenario> {
     [
         echo::SCENARIOS,
+        echo_datagrams::SCENARIOS,
         hello::SCENARIOS,
         message::SCENARIOS,
         fixed::SCENARIOS,
@@ -62,19 +73,44 @@ pub fn all() -> Vec<Scenario> {
         typed::SCENARIOS,
         date::SCENARIOS,
         logdate::SCENARIOS,
+        guess::SCENARIOS,
         greet::SCENARIOS,
     ]
     .concat()
 }
 
 impl Scenario {
+    /// The service's name, and what it is over where it is over both.
+    pub fn label(&self) -> String {
+        match (self.service, self.datagrams) {
+            ("echo", true) => "echo over UDP".into(),
+            (service, _) => service.into(),
+        }
+    }
+
+    /// What a server is to be started with; a wire that loses frames draws them from `seed`.
+    pub const fn setup(&self, seed: u64) -> Setup {
+        let Self { service, settings, limits, log, datagrams, .. } = *self;
+        Setup { service, settings, limits, log, datagrams, seed }
+    }
+
+    /// The same, as that which tries these edges.
+    const fn tries(self, edges: &'static [Edge]) -> Self {
+        Self { edges, ..self }
+    }
+
+    /// The same, of the service over datagrams.
+    const fn over_datagrams(self) -> Self {
+        Self { datagrams: true, ..self }
+    }
+
     /// The same, of a service with those settings.
     const fn with(self, settings: &'static [(&'static str, &'static str)]) -> Self {
         Self { settings, ..self }
     }
 
     /// The same, and what becomes of it where frames get lost.
-    const fn lossy(self, lossy: Lossy) -> Self {
+    const fn lossy(self, lossy: Applies) -> Self {
         Self { lossy, ..self }
     }
 
@@ -85,7 +121,7 @@ impl Scenario {
 }
 
 /// Both sides send and neither reads, for a while.
-const BOTH_FULL: Lossy = Lossy::No(
+const BOTH_FULL: Applies = Applies::No(
     "smoltcp may send a segment again that is larger than the window: when both windows are closed, each then waits for the other until a limit ends it",
 );
 
@@ -107,12 +143,22 @@ const SHORT: Limits = limits(1000);
 
 /// A scenario of a service, with limits that it does not meet.
 const fn scenario(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, settings: &[], limits: PATIENT, log: true, lossy: Lossy::Holds, run }
+    Scenario {
+        service,
+        name,
+        settings: &[],
+        limits: PATIENT,
+        log: true,
+        datagrams: false,
+        lossy: Applies::Fully,
+        edges: &[],
+        run,
+    }
 }
 
 /// A scenario that waits for a limit.
 const fn limited(service: &'static str, name: &'static str, run: fn(&mut World<'_>)) -> Scenario {
-    Scenario { service, name, settings: &[], limits: SHORT, log: true, lossy: Lossy::Holds, run }
+    Scenario { limits: SHORT, ..scenario(service, name, run) }
 }
 
 /// Nobody says anything: the connection is ended in good order.

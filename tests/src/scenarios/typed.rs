@@ -8,6 +8,7 @@ use anywire_core::request::{Refusal, Stop};
 use anywire_core::schema::Schema;
 use anywire_core::session::Reason;
 
+use super::edges::{self, Edge, Stage};
 use super::messages::{self, DATA, data, head, string};
 use super::{Scenario, limited, never_writes, scenario};
 use crate::samples;
@@ -18,23 +19,32 @@ const TYPED: &str = "typed";
 const CLOSE: &[(&str, &str)] = &[("schema", "close")];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario(TYPED, "STRING", strings),
-    scenario(TYPED, "STRING of 4097", too_long),
+    scenario(TYPED, "STRING", strings).tries(&[Edge::Lab]),
+    scenario(TYPED, "STRING of 4097", too_long).tries(&[Edge::Longest]),
     scenario(TYPED, "every tag of DATA", every_tag),
-    scenario(TYPED, "55,696 bytes", |world| stores(world, &data(&photo()), &photo())),
+    scenario(TYPED, "55,696 bytes", |world| stores(world, &data(&photo()), &photo()))
+        .tries(&[Edge::HalfClose]),
     scenario(TYPED, "583,163 bytes", |world| stores(world, &data(&song()), &song())),
-    scenario(TYPED, "nothing", nothing),
+    scenario(TYPED, "nothing", nothing).tries(&[Edge::End(Stage::First)]),
     scenario(TYPED, "bytes behind the message", bytes_behind),
-    scenario(TYPED, "many at once", many_at_once),
-    scenario(TYPED, "unknown tags", |world| unknown_tags(world, Schema::Sized, &[0, 7, 16, 255])),
-    scenario(TYPED, "more than a file may have", too_large),
-    scenario(TYPED, "an end in a head", end_in_a_head),
-    scenario(TYPED, "an end in a body", end_in_a_body),
-    scenario(TYPED, "abort in the middle", abort),
-    limited(TYPED, "a peer that never writes", never_writes),
-    limited(TYPED, "half a head", half_a_head),
+    scenario(TYPED, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(TYPED, "unknown tags", |world| unknown_tags(world, Schema::Sized, &[0, 7, 16, 255]))
+        .tries(&[Edge::Refusal]),
+    scenario(TYPED, "more than a file may have", too_large).tries(&[Edge::Refusal]),
+    scenario(TYPED, "an end in a head", end_in_a_head).tries(&[Edge::End(Stage::Head)]),
+    scenario(TYPED, "an end in a body", end_in_a_body)
+        .tries(&[Edge::End(Stage::Body), Edge::Reset]),
+    scenario(TYPED, "abort before the first byte", |world| edges::abort(world, b"", 0, next))
+        .tries(&[Edge::Abort(Stage::First)]),
+    scenario(TYPED, "abort within a head", |world| edges::abort(world, &[6, 1, 0], 0, next))
+        .tries(&[Edge::Abort(Stage::Head)]),
+    scenario(TYPED, "abort in the middle", abort).tries(&[Edge::Abort(Stage::Body)]),
+    scenario(TYPED, "abort behind the end", abort_behind).tries(&[Edge::Abort(Stage::Behind)]),
+    scenario(TYPED, "a peer that never ends", peer_never_ends).tries(&[Edge::Stall(Stage::Behind)]),
+    limited(TYPED, "a peer that never writes", never_writes).tries(&[Edge::Stall(Stage::First)]),
+    limited(TYPED, "half a head", half_a_head).tries(&[Edge::Stall(Stage::Head)]),
     limited(TYPED, "half a STRING", half_a_string),
-    limited(TYPED, "half a body", half_a_body),
+    limited(TYPED, "half a body", half_a_body).tries(&[Edge::Stall(Stage::Body)]),
     scenario(TYPED, "close: STRING", strings).with(CLOSE),
     scenario(TYPED, "close: STRING of 4097", too_long).with(CLOSE),
     scenario(TYPED, "close: DATA", to_the_end).with(CLOSE),
@@ -238,6 +248,34 @@ fn abort(world: &mut World<'_>) {
     }
     assert_eq!(new_names(world), BTreeSet::new());
     world.assert_nothing_unfinished();
+}
+
+/// Who comes then is served.
+fn next(world: &mut World<'_>) {
+    let stream = world.open();
+    assert_eq!(world.exchange(stream, &string(b"still there?")), (Vec::new(), Close::Fin));
+}
+
+/// What the end has proven stays, whatever comes behind it.
+fn abort_behind(world: &mut World<'_>) {
+    let stream = world.open();
+    world.send(stream, &data(&[7; 300]));
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    world.network().abort(stream);
+    let end = world.ended();
+    assert!(matches!(end, End::Finished | End::Reset), "{end:?}");
+    let names = new_names(world);
+    let stored: Vec<_> = names.iter().map(|name| world.network().stored(name)).collect();
+    assert_eq!(stored, [Some(vec![7; 300])]);
+    next(world);
+}
+
+/// It is waited for, but not for ever.
+fn peer_never_ends(world: &mut World<'_>) {
+    let stream = world.open();
+    world.send(stream, &string(b"a text"));
+    assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+    assert_eq!(world.ended(), End::Finished);
 }
 
 fn half_a_head(world: &mut World<'_>) {

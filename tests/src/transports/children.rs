@@ -18,38 +18,47 @@ use anywire_std::folder::{FolderOptions, FolderStore};
 use super::engines::{Bind, Ends};
 use super::linux::{self, FromLinux};
 use super::store::{Files, LOGS};
-use super::{Frontend, Transport, never_missing, with_service};
+use super::{Frontend, Transport, with_service};
 use crate::network::Setup;
 use crate::programs::program;
 use crate::samples;
+use crate::scenarios::Scenario;
 
 /// A child process for each connection.
 pub(super) const PROCESSES: Transport = Transport {
-    name: "std-processes",
-    frontend: Frontend::Std,
-    lossy: false,
-    missing: never_missing,
-    can: |setup| setup.log,
-    with: |setup, peer| {
-        let server = Parent::start(setup)?;
-        peer(&mut FromLinux::new(server));
-        Ok(())
-    },
+    lacks: |scenario| (!scenario.log).then_some(NO_LOG),
+    ..Transport::new(
+        "std-processes",
+        "the engine `processes` over loopback; the children are the program",
+        Frontend::Std,
+        |setup, peer| {
+            let server = Parent::start(setup)?;
+            peer(&mut FromLinux::new(server));
+            Ok(())
+        },
+    )
 };
 
 /// `--stdio`, started by an inetd that knows nothing of us.
 pub(super) const STDIO: Transport = Transport {
-    name: "stdio",
-    frontend: Frontend::Std,
-    lossy: false,
-    missing: never_missing,
-    can: |setup| setup.log,
-    with: |setup, peer| {
-        let server = Inetd::start(setup)?;
-        peer(&mut FromLinux::new(server));
-        Ok(())
+    lacks: |scenario| match scenario {
+        Scenario { datagrams: true, .. } => Some("standard input and output are a stream"),
+        Scenario { log: false, .. } => Some(NO_LOG),
+        _ => None,
     },
+    ..Transport::new(
+        "stdio",
+        "`serve SERVICE --stdio`, started by an inetd for each connection",
+        Frontend::Std,
+        |setup, peer| {
+            let server = Inetd::start(setup)?;
+            peer(&mut FromLinux::new(server));
+            Ok(())
+        },
+    )
 };
+
+const NO_LOG: &str = "the program always has a log, or does not start";
 
 /// A folder as the servers of this suite have it, and the program on it.
 fn prepare(

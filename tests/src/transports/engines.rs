@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anywire_core::datagram::DatagramService;
 use anywire_core::event::{End, Event};
 use anywire_core::service::StreamService;
 use anywire_std::engine::{Engine, Link, Observer, Options, Server, Stopper};
@@ -13,32 +14,33 @@ use anywire_std::folder::{FolderOptions, FolderStore};
 
 use super::linux::{self, FromLinux};
 use super::store::{Files, LOGS};
-use super::{Frontend, Peer, Transport, WithService, always, never_missing, with_service};
+use super::{Frontend, Peer, Transport, WithService, with_service};
 use crate::network::Setup;
 use crate::samples;
 
 /// All in one event loop.
-pub(super) const POLL: Transport = Transport {
-    name: "std-poll",
-    frontend: Frontend::Std,
-    lossy: false,
-    missing: never_missing,
-    can: always,
-    with: |setup, peer| with(Engine::Poll, setup, peer),
-};
+pub(super) const POLL: Transport =
+    Transport::new("std-poll", "the engine `poll` over loopback", Frontend::Std, |setup, peer| {
+        with(Engine::Poll, setup, "127.0.0.1:0", peer)
+    });
+
+/// The same over IPv6.
+pub(super) const POLL_IPV6: Transport =
+    Transport::new("std-poll IPv6", "the same on ::1", Frontend::Std, |setup, peer| {
+        with(Engine::Poll, setup, "[::1]:0", peer)
+    })
+    .ipv6();
 
 /// A thread for each connection.
-pub(super) const THREADS: Transport = Transport {
-    name: "std-threads",
-    frontend: Frontend::Std,
-    lossy: false,
-    missing: never_missing,
-    can: always,
-    with: |setup, peer| with(Engine::Threads, setup, peer),
-};
+pub(super) const THREADS: Transport = Transport::new(
+    "std-threads",
+    "the engine `threads` over loopback",
+    Frontend::Std,
+    |setup, peer| with(Engine::Threads, setup, "127.0.0.1:0", peer),
+);
 
-fn with(engine: Engine, setup: Setup, peer: Peer<'_>) -> anyhow::Result<()> {
-    let server = Running::start(engine, setup, "127.0.0.1:0".parse()?)?;
+fn with(engine: Engine, setup: Setup, addr: &str, peer: Peer<'_>) -> anyhow::Result<()> {
+    let server = Running::start(engine, setup, addr.parse()?)?;
     peer(&mut FromLinux::new(server));
     Ok(())
 }
@@ -73,6 +75,10 @@ pub(super) struct Bind<'a> {
 impl WithService for Bind<'_> {
     fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
         self.bound = Some(self.server.bind_stream(service, self.addr));
+    }
+
+    fn with_datagrams<D: DatagramService + Send + 'static>(&mut self, service: D) {
+        self.bound = Some(self.server.bind_datagram(service, self.addr));
     }
 }
 

@@ -1,13 +1,14 @@
 //! The peer's end of a wire, as Linux's own TCP has it, with any server on the other.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, SockRef, Socket, Type};
 
+use anywire_core::datagram::MAX_DATAGRAM;
 use anywire_core::event::End;
 
 use super::store::Files;
@@ -15,11 +16,16 @@ use crate::network::{Awaited, Handle, Network, Received, Reset};
 
 /// A server that runs by itself.
 pub(super) trait Server {
-    /// The largest segment on its wire, in bytes.
+    /// The largest segment on its wire over IPv4, in bytes.
     const MSS: usize;
 
     /// How many connections a scenario for many may open at once.
     const MANY: usize;
+
+    /// The longest datagram that it answers, in bytes.
+    fn longest_datagram(&self) -> usize {
+        MAX_DATAGRAM
+    }
 
     /// Where it listens.
     fn addr(&self) -> SocketAddr;
@@ -132,7 +138,41 @@ impl<S: Server> Network for FromLinux<S> {
     }
 
     fn mss(&self) -> usize {
-        S::MSS
+        S::MSS - if self.server.addr().is_ipv6() { 20 } else { 0 }
+    }
+
+    /// From sockets that are all open at once.
+    fn ask(&mut self, questions: &[&[u8]], limit: Duration) -> Vec<Option<Vec<u8>>> {
+        let addr = self.server.addr();
+        let any: IpAddr = if addr.is_ipv6() {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
+        let ask = |question: &&[u8]| {
+            let socket = UdpSocket::bind((any, 0)).unwrap();
+            socket.connect(addr).unwrap();
+            socket.set_read_timeout(Some(limit)).unwrap();
+            socket.send(question).unwrap();
+            socket
+        };
+        let answer = |socket: UdpSocket| {
+            let mut answer = vec![0; 1 << 16];
+            match socket.recv(&mut answer) {
+                Ok(len) => {
+                    answer.truncate(len);
+                    Some(answer)
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let sockets: Vec<_> = questions.iter().map(ask).collect();
+        sockets.into_iter().map(answer).collect()
+    }
+
+    fn longest_datagram(&self) -> usize {
+        self.server.longest_datagram()
     }
 
     fn many(&self) -> usize {

@@ -1,12 +1,14 @@
 //! The core's blocking driver, over pipes in memory: a thread for each connection, a clock of our own.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anywire_core::blocking::{Buffers, Interest, Ready, Wire, converse};
 use anywire_core::conversation::Limits;
+use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
 use anywire_core::date::Date;
 use anywire_core::event::{End, Event, Host};
 use anywire_core::instant::{Instant, earliest};
@@ -14,21 +16,19 @@ use anywire_core::service::StreamService;
 use embedded_io::ErrorKind;
 
 use super::store::{Files, SharedStore};
-use super::{Frontend, Transport, WithService, always, never_missing, with_service};
+use super::{Frontend, Transport, WithService, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::samples;
 
-pub(super) const TRANSPORT: Transport = Transport {
-    name: "memory",
-    frontend: Frontend::Core,
-    lossy: false,
-    missing: never_missing,
-    can: always,
-    with: |setup, peer| {
+pub(super) const TRANSPORT: Transport = Transport::new(
+    "memory",
+    "the core's blocking driver over pipes, on a virtual clock; datagrams are handed over",
+    Frontend::Core,
+    |setup, peer| {
         peer(&mut Memory::new(setup));
         Ok(())
     },
-};
+);
 
 /// So many bytes fit into one direction of a pipe.
 const PIPE: usize = 16 << 10;
@@ -38,7 +38,12 @@ struct Memory {
     shared: Arc<Shared>,
     store: SharedStore,
     threads: Vec<JoinHandle<()>>,
+    /// The service, if it is one of datagrams.
+    answers: Option<Answers>,
 }
+
+/// What a datagram is answered with.
+type Answers = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;
 
 /// All pipes, and the clock.
 struct Shared {
@@ -139,7 +144,24 @@ impl Memory {
             changed: Condvar::new(),
             random: Mutex::new(fastrand::Rng::with_seed(0x5eed)),
         });
-        Self { setup, shared, store: SharedStore::new(setup.log), threads: Vec::new() }
+        let mut memory = Self {
+            setup,
+            shared: Arc::clone(&shared),
+            store: SharedStore::new(setup.log),
+            threads: Vec::new(),
+            answers: None,
+        };
+        if setup.datagrams {
+            let mut serve = memory.serve(0, shared);
+            with_service(setup, &mut serve);
+            memory.answers = serve.answers;
+        }
+        memory
+    }
+
+    fn serve(&self, stream: Handle, shared: Arc<Shared>) -> Serve {
+        let (store, limits) = (self.store.clone(), self.setup.limits);
+        Serve { shared, stream, store, limits, thread: None, answers: None }
     }
 
     fn with<R>(&self, stream: Handle, act: impl FnOnce(&mut Pipe) -> R) -> R {
@@ -157,9 +179,7 @@ impl Network for Memory {
             state.pipes.push(Pipe::default());
             state.pipes.len() - 1
         };
-        let shared = Arc::clone(&self.shared);
-        let (store, limits) = (self.store.clone(), self.setup.limits);
-        let mut serve = Serve { shared, stream, store, limits, thread: None };
+        let mut serve = self.serve(stream, Arc::clone(&self.shared));
         with_service(self.setup, &mut serve);
         self.threads.push(serve.thread.expect("the catalog has the service"));
         stream
@@ -236,6 +256,15 @@ impl Network for Memory {
         Some(samples::DATE)
     }
 
+    fn ask(&mut self, questions: &[&[u8]], _: Duration) -> Vec<Option<Vec<u8>>> {
+        let answers = self.answers.as_mut().expect("the service is one of datagrams");
+        questions.iter().map(|question| answers(question)).collect()
+    }
+
+    fn longest_datagram(&self) -> usize {
+        MAX_DATAGRAM
+    }
+
     fn many(&self) -> usize {
         50
     }
@@ -262,6 +291,7 @@ struct Serve {
     store: SharedStore,
     limits: Limits,
     thread: Option<JoinHandle<()>>,
+    answers: Option<Answers>,
 }
 
 impl WithService for Serve {
@@ -273,6 +303,15 @@ impl WithService for Serve {
             let (mut input, mut output) = (vec![0; 8192], vec![0; 8192]);
             let buffers = Buffers { input: &mut input, output: &mut output };
             converse(service.open(), &mut wire, &mut store, &mut host, buffers, &limits);
+        }));
+    }
+
+    fn with_datagrams<D: DatagramService + Send + 'static>(&mut self, mut service: D) {
+        let mut host = Ends(Arc::clone(&self.shared));
+        let peer = SocketAddr::from(([127, 0, 0, 1], 65_535));
+        self.answers = Some(Box::new(move |question| {
+            let mut scratch = vec![0; D::SCRATCH];
+            service.answer(question, &mut scratch, peer, &mut host).map(<[u8]>::to_vec)
         }));
     }
 }

@@ -1,10 +1,12 @@
 //! The smoltcp frontend on both ends of a simulated wire: real frames, a virtual clock.
 
 use std::collections::VecDeque;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
 use anywire_core::conversation::Limits;
+use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
 use anywire_core::date::Date;
 use anywire_core::event::{End, Event};
 use anywire_core::service::StreamService;
@@ -15,43 +17,72 @@ use anywire_smoltcp::pool::{self, Pool, Settings, Slot};
 use anywire_smoltcp::sim::{self, Client, Link, Net, Node, Packet, Side, Wire};
 use anywire_smoltcp::stack::{self, Stack};
 use anywire_smoltcp::stream::Stream;
+use anywire_smoltcp::udp::{self, Asker, Datagrams};
 use smoltcp::iface::SocketStorage;
+use smoltcp::socket::udp::PacketMetadata;
 
 use super::store::{Files, SharedStore};
-use super::{Frontend, Peer, Transport, WithService, always, never_missing, with_service};
+use super::{Frontend, Peer, Transport, WithService, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::samples;
 use anywire_core::store::OpenIn;
 
-pub(super) const TRANSPORT: Transport = Transport {
-    name: "sim",
-    frontend: Frontend::Smoltcp,
-    lossy: false,
-    missing: never_missing,
-    can: always,
-    with: |setup, peer| with(setup, None, peer),
-};
+pub(super) const TRANSPORT: Transport = Transport::new(
+    "sim",
+    "two smoltcp stacks and a simulated wire, on a virtual clock",
+    Frontend::Smoltcp,
+    |setup, peer| with(setup, Way { ipv6: false, loss: None }, peer),
+);
+
+/// The same over IPv6.
+pub(super) const IPV6: Transport =
+    Transport::new("sim IPv6", "the same over IPv6", Frontend::Smoltcp, |setup, peer| {
+        with(setup, Way { ipv6: true, loss: None }, peer)
+    })
+    .ipv6();
 
 /// Both ways, the same wire with jitter, reordering, duplication and corruption, and with so many percent lost besides.
 pub(super) const LOSSY: [Transport; 3] = [
-    lossy("sim-loss-0", |setup, peer| with(setup, Some(0), peer)),
-    lossy("sim-loss-5", |setup, peer| with(setup, Some(5), peer)),
-    lossy("sim-loss-20", |setup, peer| with(setup, Some(20), peer)),
+    lossy(
+        "sim-loss-0",
+        "the same wire with jitter, frames that overtake each other, come twice and have a bit flipped, both ways",
+        |setup, peer| with(setup, Way { ipv6: false, loss: Some(0) }, peer),
+    ),
+    lossy("sim-loss-5", "the same, and 5 % of all frames get lost", |setup, peer| {
+        with(setup, Way { ipv6: false, loss: Some(5) }, peer)
+    }),
+    lossy("sim-loss-20", "the same, and 20 % get lost", |setup, peer| {
+        with(setup, Way { ipv6: false, loss: Some(20) }, peer)
+    }),
 ];
 
-const fn lossy(name: &'static str, with: fn(Setup, Peer<'_>) -> anyhow::Result<()>) -> Transport {
-    Transport {
-        name,
-        frontend: Frontend::Smoltcp,
-        lossy: true,
-        missing: never_missing,
-        can: always,
-        with,
+const fn lossy(
+    name: &'static str,
+    about: &'static str,
+    with: fn(Setup, Peer<'_>) -> anyhow::Result<()>,
+) -> Transport {
+    Transport { lossy: true, ..Transport::new(name, about, Frontend::Smoltcp, with) }
+}
+
+/// Which wire.
+#[derive(Clone, Copy)]
+struct Way {
+    ipv6: bool,
+    loss: Option<u8>,
+}
+
+impl Way {
+    /// The server's address.
+    fn server(self, port: u16) -> SocketAddr {
+        match self.ipv6 {
+            true => (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1), port).into(),
+            false => sim::address(Side::A, port),
+        }
     }
 }
 
-fn with(setup: Setup, loss: Option<u8>, peer: Peer<'_>) -> anyhow::Result<()> {
-    let mut run = Run { setup, loss, peer, ran: None };
+fn with(setup: Setup, way: Way, peer: Peer<'_>) -> anyhow::Result<()> {
+    let mut run = Run { setup, way, peer, ran: None };
     with_service(setup, &mut run);
     run.ran.unwrap_or_else(|| Err(anyhow::anyhow!("no service {}", setup.service)))
 }
@@ -101,70 +132,167 @@ const CONNECTED: Duration = Duration::from_secs(60);
 /// Each ring, in bytes.
 const RING: usize = 16 << 10;
 
+/// Sockets that ask over datagrams.
+const ASKERS: usize = 50;
+
+/// Datagrams that wait in each direction of a socket.
+const DATAGRAMS: usize = 64;
+
 struct Run<'p> {
     setup: Setup,
-    loss: Option<u8>,
+    way: Way,
     peer: Peer<'p>,
     ran: Option<anyhow::Result<()>>,
 }
 
-impl WithService for Run<'_> {
-    fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
+impl Run<'_> {
+    fn serve(&mut self, served: impl Served + Send) {
         // An interface has its reassembly buffers in itself: more than a test's stack holds.
         let thread = std::thread::Builder::new().stack_size(64 << 20);
-        let (setup, loss, peer) = (self.setup, self.loss, &mut *self.peer);
+        let (setup, way, peer) = (self.setup, self.way, &mut *self.peer);
         self.ran = Some(std::thread::scope(|scope| {
-            let ran = thread.spawn_scoped(scope, move || run(setup, loss, service, peer))?.join();
+            let ran = thread.spawn_scoped(scope, move || run(setup, way, served, peer))?.join();
             ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         }));
     }
 }
 
-fn run<S: StreamService>(
-    setup: Setup,
-    loss: Option<u8>,
-    service: S,
-    peer: Peer<'_>,
-) -> anyhow::Result<()> {
+impl WithService for Run<'_> {
+    fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
+        self.serve(OverStreams(service));
+    }
+
+    fn with_datagrams<D: DatagramService + Send + 'static>(&mut self, service: D) {
+        self.serve(OverDatagrams(service));
+    }
+}
+
+/// A service, and what the stack needs for it.
+trait Served {
+    const PORT: u16;
+    type Slots;
+
+    fn slots() -> Self::Slots;
+
+    fn endpoint<'a>(
+        self,
+        stack: &mut Stack<'a>,
+        slots: &'a mut Self::Slots,
+        memory: &'a mut Memory,
+        settings: Settings,
+    ) -> anyhow::Result<Box<dyn Endpoint<SharedStore> + 'a>>;
+}
+
+/// Bytes for sockets.
+#[derive(Default)]
+struct Memory {
+    rings: Vec<u8>,
+    places: [Vec<PacketMetadata>; 2],
+    datagrams: [Vec<u8>; 2],
+}
+
+impl Memory {
+    /// Of a socket for datagrams.
+    fn datagrams() -> Self {
+        let places = [(); 2].map(|()| vec![PacketMetadata::EMPTY; DATAGRAMS]);
+        let datagrams = [(); 2].map(|()| vec![0; 2 * MAX_DATAGRAM]);
+        Self { rings: Vec::new(), places, datagrams }
+    }
+
+    fn lend(&mut self) -> udp::Memory<'_> {
+        let Self { places: [receive_slots, send_slots], datagrams: [receive, send], .. } = self;
+        udp::Memory { receive_slots, receive, send_slots, send }
+    }
+}
+
+struct OverStreams<S>(S);
+
+impl<S: StreamService + 'static> Served for OverStreams<S> {
+    const PORT: u16 = S::ABOUT.port;
+    type Slots = Vec<Slot<S::Session, OpenIn<SharedStore>>>;
+
+    fn slots() -> Self::Slots {
+        let mut slots = Vec::new();
+        slots.resize_with(SOCKETS, || Slot::EMPTY);
+        slots
+    }
+
+    fn endpoint<'a>(
+        self,
+        stack: &mut Stack<'a>,
+        slots: &'a mut Self::Slots,
+        memory: &'a mut Memory,
+        settings: Settings,
+    ) -> anyhow::Result<Box<dyn Endpoint<SharedStore> + 'a>> {
+        memory.rings = vec![0; SOCKETS * 2 * RING];
+        let memory = pool::Memory::new(slots, &mut memory.rings, (RING, RING));
+        Ok(Box::new(Pool::new(stack, self.0, Self::PORT, memory, settings)?))
+    }
+}
+
+struct OverDatagrams<D>(D);
+
+impl<D: DatagramService + 'static> Served for OverDatagrams<D> {
+    const PORT: u16 = D::ABOUT.port;
+    type Slots = ();
+
+    fn slots() {}
+
+    fn endpoint<'a>(
+        self,
+        stack: &mut Stack<'a>,
+        (): &'a mut (),
+        memory: &'a mut Memory,
+        _: Settings,
+    ) -> anyhow::Result<Box<dyn Endpoint<SharedStore> + 'a>> {
+        *memory = Memory::datagrams();
+        Ok(Box::new(Datagrams::new(stack, self.0, Self::PORT, memory.lend())?))
+    }
+}
+
+fn run<S: Served>(setup: Setup, way: Way, served: S, peer: Peer<'_>) -> anyhow::Result<()> {
     let (mut to_b, mut to_a) = (vec![Packet::EMPTY; PACKETS], vec![Packet::EMPTY; PACKETS]);
     let mut wire = Wire::new(&mut to_b, &mut to_a);
     wire.set_seed(setup.seed);
-    wire.set_links(loss.map(link).unwrap_or_default());
+    wire.set_links(way.loss.map(link).unwrap_or_default());
     let [mut server, mut client] = [Side::A, Side::B].map(|side| sim::interface(&mut wire, side));
 
-    let mut sockets: Vec<_> = (0..SOCKETS).map(|_| SocketStorage::EMPTY).collect();
-    let (mut output, mut hold) = (vec![0; RING], vec![0; RING]);
-    let memory = stack::Memory {
-        sockets: &mut sockets,
-        output: &mut output,
-        hold: &mut hold,
-        backlog: &mut [],
-    };
-    let mut server = Stack::new(&mut server, memory);
-    let mut slots: Vec<Slot<S::Session, OpenIn<SharedStore>>> = Vec::new();
-    slots.resize_with(SOCKETS, || Slot::EMPTY);
-    let mut rings = vec![0; SOCKETS * 2 * RING];
-    let memory =
-        pool::Memory { slots: &mut slots, rings: &mut rings, receive_len: RING, send_len: RING };
-    let settings = settings(setup.limits, loss.is_some());
-    let mut pool = Pool::new(&mut server, service, S::ABOUT.port, memory, settings)?;
-    let mut endpoints = [&mut pool as &mut dyn Endpoint<SharedStore>];
-    let server = Node::new(server, &mut endpoints, SharedStore::new(setup.log), Ends::default());
-
+    let mut rings = vec![0; if setup.datagrams { 0 } else { STREAMS * 2 * RING }];
+    let mut memories = Vec::new();
+    memories.resize_with(if setup.datagrams { ASKERS } else { 0 }, Memory::datagrams);
     let mut sockets: Vec<_> = (0..STREAMS).map(|_| SocketStorage::EMPTY).collect();
-    let memory =
+    let lent =
         stack::Memory { sockets: &mut sockets, output: &mut [], hold: &mut [], backlog: &mut [] };
-    let mut client = Stack::new(&mut client, memory);
-    let mut rings = vec![0; STREAMS * 2 * RING];
+    let mut client = Stack::new(&mut client, lent);
     let mut free = Vec::new();
     for rings in rings.chunks_exact_mut(2 * RING) {
         let (receive, send) = rings.split_at_mut(RING);
         free.extend(Stream::new(&mut client, receive, send));
     }
+    let mut askers = Vec::new();
+    for memory in &mut memories {
+        askers.extend(Asker::new(&mut client, memory.lend()));
+    }
+
+    let (mut slots, mut memory) = (S::slots(), Memory::default());
+    let mut sockets: Vec<_> = (0..SOCKETS).map(|_| SocketStorage::EMPTY).collect();
+    // Room for the longest datagram.
+    let (mut output, mut hold) = (vec![0; RING.max(MAX_DATAGRAM)], vec![0; RING]);
+    let lent = stack::Memory {
+        sockets: &mut sockets,
+        output: &mut output,
+        hold: &mut hold,
+        backlog: &mut [],
+    };
+    let mut server = Stack::new(&mut server, lent);
+    let settings = settings(setup.limits, way.loss.is_some());
+    let mut endpoint = served.endpoint(&mut server, &mut slots, &mut memory, settings)?;
+    let mut endpoints = [&mut *endpoint];
+    let server = Node::new(server, &mut endpoints, SharedStore::new(setup.log), Ends::default());
 
     let net = Net::new(server, Node::client(client), wire);
-    let lossy = loss.is_some();
-    peer(&mut Sim { net, lossy, port: S::ABOUT.port, free, streams: Vec::new() });
+    let server = way.server(S::PORT);
+    peer(&mut Sim { net, way, server, free, streams: Vec::new(), askers });
     Ok(())
 }
 
@@ -200,10 +328,11 @@ type Server<'n, 'a, 'e> = Node<'n, 'a, SharedStore, Ends, &'n mut (dyn Endpoint<
 
 struct Sim<'w, 'n, 'a, 'e> {
     net: Net<'w, Server<'n, 'a, 'e>, Client<'a>>,
-    lossy: bool,
-    port: u16,
+    way: Way,
+    server: SocketAddr,
     free: Vec<Stream>,
     streams: Vec<Stream>,
+    askers: Vec<Asker>,
 }
 
 /// Looks at every stream: of one that nobody looks at for as long as TIME-WAIT, nobody knows how it ended.
@@ -216,12 +345,11 @@ fn look(streams: &mut [Stream], stack: &mut Stack<'_>) {
 impl Network for Sim<'_, '_, '_, '_> {
     fn open(&mut self) -> Handle {
         let mut stream = self.free.pop().expect("a peer opens fewer streams");
-        let server = sim::address(Side::A, self.port);
-        stream.connect(&mut self.net.b.stack, server, 0).expect("an address to connect to");
+        stream.connect(&mut self.net.b.stack, self.server, 0).expect("an address to connect to");
         let connected =
             |net: &mut Net<'_, _, Client<'_>>| stream.connected(&mut net.b.stack).is_ready();
         assert!(
-            self.net.run_until(if self.lossy { LOSSY_LIMIT } else { CONNECTED }, connected),
+            self.net.run_until(if self.lossy() { LOSSY_LIMIT } else { CONNECTED }, connected),
             "the server does not answer"
         );
         self.streams.push(stream);
@@ -305,7 +433,36 @@ impl Network for Sim<'_, '_, '_, '_> {
     }
 
     fn lossy(&self) -> bool {
-        self.lossy
+        self.way.loss.is_some()
+    }
+
+    fn mss(&self) -> usize {
+        if self.way.ipv6 { 1440 } else { 1460 }
+    }
+
+    fn ask(&mut self, questions: &[&[u8]], limit: Duration) -> Vec<Option<Vec<u8>>> {
+        assert!(questions.len() <= self.askers.len(), "a peer asks less at once");
+        let Self { net, server, askers, .. } = self;
+        for (asker, question) in askers.iter_mut().zip(questions) {
+            asker.bind(&mut net.b.stack, 0).expect("a port is free");
+            asker.send(&mut net.b.stack, *server, question).expect("there is room for a question");
+        }
+        let mut answers = vec![None; questions.len()];
+        let mut buf = vec![0; MAX_DATAGRAM];
+        net.run_until(limit, |net| {
+            for (asker, answer) in askers.iter_mut().zip(&mut answers) {
+                if let Poll::Ready(len) = asker.receive(&mut net.b.stack, *server, &mut buf) {
+                    *answer = Some(buf[..len].to_vec());
+                }
+            }
+            answers.iter().all(Option::is_some)
+        });
+        answers
+    }
+
+    /// Over IPv6 what fits into one frame: a stack does not fragment there.
+    fn longest_datagram(&self) -> usize {
+        if self.way.ipv6 { 1452 } else { udp::MAX_ANSWER }
     }
 
     fn many(&self) -> usize {

@@ -3,7 +3,7 @@
 //! The test program runs itself inside `cargo xtask tap shell`, so that there may be devices and nothing of this machine is touched. Each
 //! trial has one for itself, in a network of its own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use anywire_core::blocking::{Interest, Wire};
+use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
 use anywire_core::event::End;
 use anywire_core::service::StreamService;
 use anywire_std::clock;
@@ -25,43 +26,55 @@ use smoltcp::wire::IpCidr;
 use super::engines::{Ends, Running};
 use super::linux::{self, FromLinux, Server as _};
 use super::store::{Files, SharedStore};
-use super::{Frontend, Transport, WithService, always, with_service};
+use super::{Frontend, Peer, Transport, WithService, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::programs::program;
 
 /// Our stack serves, Linux connects.
-pub(super) const SERVER: Transport = Transport {
-    name: "tap-server",
-    frontend: Frontend::Smoltcp,
-    lossy: false,
-    missing,
-    can: always,
-    with: |setup, peer| {
-        let device = Device::borrow()?;
-        let server = StackServer::start(setup, device.station())?;
-        peer(&mut FromLinux::new(server));
-        drop(device);
-        Ok(())
-    },
-};
+pub(super) const SERVER: Transport =
+    on_tap("tap-server", "our stack serves on a TAP device, Linux connects", |setup, peer| {
+        serve(setup, false, peer)
+    });
+
+/// The same over IPv6.
+pub(super) const SERVER_IPV6: Transport =
+    on_tap("tap-server IPv6", "the same over IPv6", |setup, peer| serve(setup, true, peer)).ipv6();
 
 /// Linux serves, our stack connects.
-pub(super) const CLIENT: Transport = Transport {
-    name: "tap-client",
-    frontend: Frontend::Smoltcp,
-    lossy: false,
-    missing,
-    can: always,
-    with: |setup, peer| {
-        let device = Device::borrow()?;
-        let server =
-            Running::start(Engine::Poll, setup, SocketAddr::new(device.linux().into(), 0))?;
-        let client = Client::open(device.station())?;
-        peer(&mut TapClient { server, client, streams: Vec::new() });
-        drop(device);
-        Ok(())
-    },
-};
+pub(super) const CLIENT: Transport =
+    on_tap("tap-client", "Linux serves on a TAP device, our stack connects", |setup, peer| {
+        connect(setup, false, peer)
+    });
+
+/// The same over IPv6.
+pub(super) const CLIENT_IPV6: Transport =
+    on_tap("tap-client IPv6", "the same over IPv6", |setup, peer| connect(setup, true, peer))
+        .ipv6();
+
+const fn on_tap(
+    name: &'static str,
+    about: &'static str,
+    with: fn(Setup, Peer<'_>) -> anyhow::Result<()>,
+) -> Transport {
+    Transport { missing, ..Transport::new(name, about, Frontend::Smoltcp, with) }
+}
+
+fn serve(setup: Setup, ipv6: bool, peer: Peer<'_>) -> anyhow::Result<()> {
+    let device = Device::borrow()?;
+    let server = StackServer::start(setup, device.station(), device.own(ipv6))?;
+    peer(&mut FromLinux::new(server));
+    drop(device);
+    Ok(())
+}
+
+fn connect(setup: Setup, ipv6: bool, peer: Peer<'_>) -> anyhow::Result<()> {
+    let device = Device::borrow()?;
+    let server = Running::start(Engine::Poll, setup, SocketAddr::new(device.linux(ipv6), 0))?;
+    let client = Client::open(device.station())?;
+    peer(&mut TapClient { server, client, streams: Vec::new() });
+    drop(device);
+    Ok(())
+}
 
 /// Set to what went wrong, or to nothing, by whoever ran this program inside a tap shell.
 pub const PROBLEM: &str = "ANYWIRE_TAP_PROBLEM";
@@ -94,7 +107,8 @@ impl Device {
         if device.0 > 0 {
             let mut up = program("xtask");
             up.args(["tap", "up", "--name", &device.name()]);
-            up.args(["--address", &format!("{}/24", device.linux())]);
+            up.args(["--address", &format!("{}/24", device.linux(false))]);
+            up.args(["--address", &format!("{}/64", device.linux(true))]);
             let up = up.output()?;
             let problem = String::from_utf8_lossy(&up.stderr);
             ensure!(up.status.success(), "{} cannot be made: {problem}", device.name());
@@ -107,16 +121,31 @@ impl Device {
     }
 
     /// The address of Linux's end.
-    fn linux(&self) -> Ipv4Addr {
-        Ipv4Addr::new(192, 168, 69 + self.0, 100)
+    fn linux(&self, ipv6: bool) -> IpAddr {
+        self.address(ipv6, 100, 0x100)
+    }
+
+    /// The address of our stack's.
+    fn own(&self, ipv6: bool) -> IpAddr {
+        self.address(ipv6, 1, 1)
+    }
+
+    /// A network for each device: the first is the shell's.
+    fn address(&self, ipv6: bool, v4: u8, v6: u16) -> IpAddr {
+        match ipv6 {
+            true => Ipv6Addr::new(0xfdaa, 0, 0, self.0.into(), 0, 0, 0, v6).into(),
+            false => Ipv4Addr::new(192, 168, 69 + self.0, v4).into(),
+        }
     }
 
     /// Our stack on the other.
     fn station(&self) -> Station {
-        let address = Ipv4Addr::new(192, 168, 69 + self.0, 1);
         Station {
             tap: self.name(),
-            addresses: vec![IpCidr::new(address.into(), 24)],
+            addresses: vec![
+                IpCidr::new(self.own(false).into(), 24),
+                IpCidr::new(self.own(true).into(), 64),
+            ],
             ..Station::default()
         }
     }
@@ -146,10 +175,14 @@ impl WithService for Bind<'_> {
     fn with<S: StreamService + Send + 'static>(&mut self, service: S) {
         self.bound = Some(self.server.bind_stream(service, self.addr));
     }
+
+    fn with_datagrams<D: DatagramService + Send + 'static>(&mut self, service: D) {
+        self.bound = Some(self.server.bind_datagram(service, self.addr));
+    }
 }
 
 impl StackServer {
-    fn start(setup: Setup, station: Station) -> anyhow::Result<Self> {
+    fn start(setup: Setup, station: Station, ip: IpAddr) -> anyhow::Result<Self> {
         let options = Options {
             limits: setup.limits,
             grace: Duration::from_millis(100),
@@ -158,7 +191,7 @@ impl StackServer {
         let (sender, ends) = channel();
         let observer = Arc::new(Ends(Mutex::new(sender)));
         let store = SharedStore::new(setup.log);
-        let addr = SocketAddr::new(station.own_ip(), 0);
+        let addr = SocketAddr::new(ip, 0);
         let mut server = Server::new(station, options, store.clone(), observer)?;
         let mut bind = Bind { server: &mut server, addr, bound: None };
         with_service(setup, &mut bind);
@@ -186,6 +219,11 @@ impl linux::Server for StackServer {
     // A TAP's queue holds 500 frames, and what is dropped comes again after 200 ms: a silence that ends a name. More would be cut
     // into more frames than that.
     const MANY: usize = 40;
+
+    /// Over IPv6 what fits into one frame: a stack does not fragment there.
+    fn longest_datagram(&self) -> usize {
+        if self.addr.is_ipv6() { 1452 } else { MAX_DATAGRAM }
+    }
 
     fn addr(&self) -> SocketAddr {
         self.addr
@@ -293,6 +331,25 @@ impl Network for TapClient {
 
     fn logs(&mut self) -> Vec<String> {
         self.server.files().logs()
+    }
+
+    fn mss(&self) -> usize {
+        if self.server.addr().is_ipv6() { 1440 } else { 1460 }
+    }
+
+    /// One after the other: that is how a client of ours asks.
+    fn ask(&mut self, questions: &[&[u8]], limit: Duration) -> Vec<Option<Vec<u8>>> {
+        let peer = self.server.addr();
+        let ask = |question: &&[u8]| {
+            let mut reply = Vec::new();
+            self.client.ask(peer, question, &mut reply, limit).ok()?;
+            Some(reply)
+        };
+        questions.iter().map(ask).collect()
+    }
+
+    fn longest_datagram(&self) -> usize {
+        if self.server.addr().is_ipv6() { 1452 } else { MAX_DATAGRAM }
     }
 
     fn many(&self) -> usize {

@@ -12,13 +12,18 @@ use super::{assert_names, assert_stored, cut, end, fails, frame, name};
 use crate::samples;
 use crate::world::{Close, World};
 
-/// The server goes on after a connection of which it may say that it was reset, or nothing.
-fn goes_on(world: &mut World<'_>) {
+/// Who comes then is served.
+pub(super) fn next(world: &mut World<'_>) {
     let stream = world.open();
     name(world, stream, "after.bin");
     world.send(stream, &data(b"still there"));
     world.network().shutdown(stream);
     assert_eq!(world.receive_all(stream), (Vec::new(), Close::Fin));
+}
+
+/// The server goes on after a connection of which it may say that it was reset, or nothing.
+fn goes_on(world: &mut World<'_>) {
+    next(world);
     let mut ends = vec![world.ended()];
     if ends != [End::Finished] {
         ends.push(world.ended());

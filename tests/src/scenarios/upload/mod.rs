@@ -10,6 +10,7 @@ use anywire_core::request::{Refusal, Stop};
 use anywire_core::schema::{SIZED, Schema};
 use anywire_core::session::Reason;
 
+use super::edges::{self, Edge, Stage};
 use super::messages::{self, data, head, string};
 use super::{Scenario, limited, scenario};
 use crate::network::Handle;
@@ -21,37 +22,44 @@ const UPLOAD: &str = "upload";
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario(UPLOAD, "0 bytes", |world| one(world, 0)),
     scenario(UPLOAD, "1 byte", |world| one(world, 1)),
-    scenario(UPLOAD, "55,696 bytes", |world| one(world, 55_696)),
+    scenario(UPLOAD, "55,696 bytes", |world| one(world, 55_696)).tries(&[Edge::Lab]),
     scenario(UPLOAD, "583,163 bytes", |world| one(world, 583_163)),
     scenario(UPLOAD, "several on one connection", several),
-    scenario(UPLOAD, "pairs in one send", pipelined),
+    scenario(UPLOAD, "pairs in one send", pipelined).tries(&[Edge::HalfClose]),
     scenario(UPLOAD, "every tag of DATA", every_tag),
-    scenario(UPLOAD, "nothing", nothing),
+    scenario(UPLOAD, "nothing", nothing).tries(&[Edge::End(Stage::First)]),
     scenario(UPLOAD, "a file replaced", replaced),
     scenario(UPLOAD, "one name twice at once", twice_at_once),
-    scenario(UPLOAD, "many at once", many_at_once),
-    scenario(UPLOAD, "names that are refused", refused_names),
+    scenario(UPLOAD, "many at once", many_at_once).tries(&[Edge::Many]),
+    scenario(UPLOAD, "names that are refused", refused_names).tries(&[Edge::Refusal]),
     scenario(UPLOAD, "a link, a folder", not_files),
     scenario(UPLOAD, "a refusal behind a file", refused_later),
-    scenario(UPLOAD, "STRING of 4096 and 4097", long_strings),
+    scenario(UPLOAD, "STRING of 4096 and 4097", long_strings).tries(&[Edge::Longest]),
     scenario(UPLOAD, "a name where DATA belongs", string_after_ok),
     scenario(UPLOAD, "DATA where a name belongs", data_before_a_name),
     scenario(UPLOAD, "unknown tags", unknown_tags),
-    scenario(UPLOAD, "more than a file may have", too_large),
+    scenario(UPLOAD, "more than a file may have", too_large).tries(&[Edge::Reset]),
     scenario(UPLOAD, "an end in a name", ends::end_in_a_name),
     scenario(UPLOAD, "an end behind OK", ends::end_behind_ok),
-    scenario(UPLOAD, "an end in a data head", ends::end_in_a_head),
-    scenario(UPLOAD, "an end in a body", ends::end_in_a_body),
-    scenario(UPLOAD, "abort in a name", ends::abort_in_a_name),
+    scenario(UPLOAD, "an end in a data head", ends::end_in_a_head).tries(&[Edge::End(Stage::Head)]),
+    scenario(UPLOAD, "an end in a body", ends::end_in_a_body).tries(&[Edge::End(Stage::Body)]),
+    scenario(UPLOAD, "abort before the first byte", |world| {
+        edges::abort(world, b"", 0, ends::next);
+    })
+    .tries(&[Edge::Abort(Stage::First)]),
+    scenario(UPLOAD, "abort in a name", ends::abort_in_a_name).tries(&[Edge::Abort(Stage::Head)]),
     scenario(UPLOAD, "abort behind OK", ends::abort_behind_ok),
-    scenario(UPLOAD, "abort in a body", ends::abort_in_a_body),
-    scenario(UPLOAD, "abort behind a body", ends::abort_behind_a_body),
-    limited(UPLOAD, "a peer that never writes", super::never_writes),
-    limited(UPLOAD, "silence between pairs", ends::silence_between_pairs),
+    scenario(UPLOAD, "abort in a body", ends::abort_in_a_body).tries(&[Edge::Abort(Stage::Body)]),
+    scenario(UPLOAD, "abort behind a body", ends::abort_behind_a_body)
+        .tries(&[Edge::Abort(Stage::Behind)]),
+    limited(UPLOAD, "a peer that never writes", super::never_writes)
+        .tries(&[Edge::Stall(Stage::First)]),
+    limited(UPLOAD, "silence between pairs", ends::silence_between_pairs)
+        .tries(&[Edge::Stall(Stage::Behind)]),
     limited(UPLOAD, "half a name", ends::half_a_name),
     limited(UPLOAD, "silence behind OK", ends::silence_behind_ok),
-    limited(UPLOAD, "half a data head", ends::half_a_head),
-    limited(UPLOAD, "half a body", ends::half_a_body),
+    limited(UPLOAD, "half a data head", ends::half_a_head).tries(&[Edge::Stall(Stage::Head)]),
+    limited(UPLOAD, "half a body", ends::half_a_body).tries(&[Edge::Stall(Stage::Body)]),
     limited(UPLOAD, "a slow body", ends::slow_body),
 ];
 
