@@ -5,6 +5,7 @@ mod any_files;
 mod any_labs;
 mod clients;
 mod dialogues;
+mod framings;
 mod guess;
 mod labs;
 mod moody;
