@@ -4,6 +4,7 @@
 //! `cargo xtask lint`, so nothing happens there that cannot be had here.
 
 mod demo;
+mod fuzz;
 mod lint;
 mod no_std;
 mod samples;
@@ -30,6 +31,8 @@ enum Command {
     Demo(demo::Args),
     /// Build the programs, then run the tests
     Test(test::Args),
+    /// Feed the fuzz targets with what libFuzzer makes up, and say what broke
+    Fuzz(fuzz::Args),
     /// Check formatting, clippy, the documentation and the no_std packages, and report all that is wrong at the end
     Lint,
     /// Check that the no_std packages need no operating system and no allocator, and that the core cannot panic
@@ -56,6 +59,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Test(args) => test::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
         Command::Lint => lint::run(),
         Command::NoStd => no_std::run(),
         Command::Samples(args) => samples::run(args),

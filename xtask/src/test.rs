@@ -41,9 +41,13 @@ impl Frontend {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Std => &["-p=anywire-core", "-p=anywire-std", "-p=anywire-tests"],
-            Self::Smoltcp => {
-                &["-p=anywire-core", "-p=anywire-smoltcp", "-p=anywire-tap", "-p=anywire-tests"]
-            }
+            Self::Smoltcp => &[
+                "-p=anywire-core",
+                "-p=anywire-smoltcp",
+                "-p=anywire-tap",
+                "-p=anywire-tests",
+                "-p=anywire-fuzz-targets",
+            ],
             Self::All => &["--workspace"],
         }
     }

@@ -6,6 +6,7 @@ mod any_labs;
 mod catalog;
 mod clients;
 mod dialogues;
+mod framings;
 mod guess;
 mod labs;
 mod moody;
