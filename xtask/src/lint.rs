@@ -16,6 +16,9 @@ pub(crate) fn run() -> Result<()> {
             Ok(cmd!(sh, "cargo fmt --check --manifest-path {manifest}").run()?)
         });
     }
+    steps.step("formatting of anywire-bench", || {
+        Ok(cmd!(sh, "cargo fmt --check --manifest-path tests/bench/Cargo.toml").run()?)
+    });
     for features in ["--all-features", "--no-default-features"] {
         steps.step(&format!("clippy {features}"), || {
             Ok(cmd!(sh, "cargo clippy --workspace --all-targets {features} -- -D warnings")

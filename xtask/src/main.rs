@@ -3,6 +3,7 @@
 //! A module per command; `cargo xtask help` lists them. What CI runs (`.ci/run`) is `cargo xtask test` and
 //! `cargo xtask lint`, so nothing happens there that cannot be had here.
 
+mod bench;
 mod demo;
 mod lint;
 mod no_std;
@@ -26,6 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure Anywire and what one would pick instead side by side, and print what ours is to theirs
+    Bench(bench::Args),
     /// Let Linux's own programs talk to every service of our stack and ours to Linux's, and say what worked; changes nothing
     Demo(demo::Args),
     /// Build the programs, then run the tests
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
+        Command::Bench(args) => bench::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Test(args) => test::run(args),
         Command::Lint => lint::run(),

@@ -44,6 +44,19 @@ use core::fmt;
 /// assert_eq!(head.as_bytes(), [4]);
 /// # Ok::<(), anywire_core::frame::FrameError>(())
 /// ```
+///
+/// # Only a length
+///
+/// ```
+/// use anywire_core::frame::{Body, Order, Row, Tag, Tagged};
+///
+/// const PREFIXED: Tagged =
+///     Tagged::new(Tag::None, Order::Big, &[Row::new(0, "FRAME", Body::U32).at_most(1 << 20)]);
+///
+/// let frame = PREFIXED.frame(b"\0\0\0\x05hello\0", false)?.unwrap();
+/// assert_eq!((frame.body, frame.len), (&b"hello"[..], 9));
+/// # Ok::<(), anywire_core::frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tagged {
     /// The size of the tag.
@@ -57,6 +70,8 @@ pub struct Tagged {
 /// The size of a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
+    /// No byte: the one row there is needs none. With a length, that is length-prefixed framing.
+    None,
     /// 1 byte.
     U8,
     /// 2 bytes, for schemas with more than 256 types.
@@ -214,8 +229,18 @@ impl Body {
 impl Tag {
     const fn size(self) -> usize {
         match self {
+            Self::None => 0,
             Self::U8 => 1,
             Self::U16 => 2,
+        }
+    }
+
+    /// Whether `tag` can be told from others by it.
+    const fn holds(self, tag: u16) -> bool {
+        match self {
+            Self::None => tag == 0,
+            Self::U8 => tag < 1 << 8,
+            Self::U16 => true,
         }
     }
 }
@@ -263,7 +288,9 @@ impl Tagged {
     pub const fn new(tag: Tag, order: Order, rows: &'static [Row]) -> Self {
         let mut at = 0;
         while at < rows.len() {
-            assert!(tag.size() > 1 || rows[at].tag < 256, "the tag does not fit into one byte");
+            assert!(tag.holds(rows[at].tag), "the tag does not fit");
+            let empty = tag.size() == 0 && matches!(rows[at].body, Body::Fixed(0));
+            assert!(!empty, "a message has at least one byte");
             let mut other = 0;
             while other < at {
                 assert!(rows[at].tag != rows[other].tag, "the tag is there twice");
@@ -446,6 +473,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn without_a_tag_there_is_only_a_length() {
+        let schema =
+            Tagged::new(Tag::None, Order::Big, &[Row::new(0, "FRAME", Body::U16).at_most(9)]);
+        let stream = [0, 2, b'a', b'b', 0, 10];
+        for at in 0..4 {
+            assert_eq!(schema.frame(&stream[..at], false), Ok(None));
+        }
+        let frame = schema.frame(&stream, false).unwrap().unwrap();
+        assert_eq!((frame.body, frame.len), (&b"ab"[..], 4));
+        let error = FrameError::TooLong { name: "FRAME", len: 10, max: 9 };
+        assert_eq!(schema.frame(&stream[4..], false), Err(error));
+        assert_eq!(schema.encode(0, 2).unwrap().as_bytes(), [0, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "at least one byte")]
+    fn without_a_tag_a_message_is_not_empty() {
+        Tagged::new(Tag::None, Order::Big, &[Row::new(0, "NOTHING", Body::Fixed(0))]);
     }
 
     #[test]
