@@ -16,7 +16,7 @@ use socket2::SockRef;
 use crate::programs::{Served, program};
 
 /// Longer than anything takes that works.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server of upload, typed and file. A panic in its log fails the test.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use anywire_tests::programs::{in_tap_shell, program};
 
@@ -12,14 +11,12 @@ fn the_demo_works_and_leaves_nothing_behind() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let begun = Instant::now();
     let mut demo = program("xtask");
     demo.args(["demo", "--no-build"]).env("TMPDIR", folder.path());
     let output = demo.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{errors}");
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert!(said.contains("in a network namespace of its own") || said.contains("Without root"));
     let (_, table) = said.split_once("\nservice ").expect("a table");
     let services = "echo hello message fixed knock typed upload file date logdate guess greet";

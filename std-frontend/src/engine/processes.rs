@@ -1,12 +1,12 @@
 //! `processes`: a child for each connection, which gets the socket as its standard input and output, as from inetd.
 //!
 //! The parent closes its own copy at once, or an abort would not reach the peer. The child's standard error is a socket between the two.
-//! There it [reports](super::report) what happens on the connection; when that ends the child has ended, and is waited for. That
-//! the parent ends its own direction says to the child that the server stops; that it is closed, that the parent is gone. A child that is
+//! There it [reports](super::report) what happens on the connection; when that ends the child has ended, and is waited for. What
+//! the parent says there to the child is that the server stops; that it is closed, that the parent is gone. A child that is
 //! killed costs its own connection only.
 
-use std::io::{self, Read};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, Read, Write as _};
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -21,7 +21,7 @@ use socket2::SockRef;
 
 use super::connections::{Connections, Readiness};
 use super::context::Context;
-use super::report::{Report, Reports};
+use super::report::{RETIRE, Report, Reports};
 use super::transfer::HostStore;
 use super::worker::Key;
 use super::{Link, Observer};
@@ -134,9 +134,9 @@ impl Processes {
         if std::mem::replace(&mut self.retired, true) {
             return;
         }
-        for (_, serving) in &self.children {
+        for (_, serving) in &mut self.children {
             // It fails only if there is none any more.
-            let _ = serving.line.shutdown(Shutdown::Write);
+            let _ = serving.line.write(&[RETIRE]);
         }
     }
 }

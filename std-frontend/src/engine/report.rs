@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anywire_core::event::Event;
 use rustix::event::{PollFd, PollFlags};
+use rustix::net::RecvFlags;
 use rustix::stdio::stderr;
 
 use super::{Link, Observer, Orders};
@@ -37,8 +38,11 @@ impl Observer for Reporter {
     }
 }
 
+/// What the parent says when the server stops.
+pub(super) const RETIRE: u8 = b'r';
+
 /// Passes on to `orders` what the parent says: to retire when the server stops, or when the parent dies; from then on there are `grace`,
-/// or as long as the parent still lives, until what is left is aborted.
+/// or as long as a parent that has said so still lives, until what is left is aborted.
 pub fn obey(orders: Arc<Orders>, grace: Duration) -> io::Result<()> {
     let wait = |flags, deadline| {
         let mut parent = [PollFd::from_borrowed_fd(stderr(), flags)];
@@ -49,9 +53,11 @@ pub fn obey(orders: Arc<Orders>, grace: Duration) -> io::Result<()> {
         let dead = wait(PollFlags::IN, None).intersects(PollFlags::HUP | PollFlags::ERR);
         let deadline = clock::now() + grace;
         orders.retire();
-        if dead {
+        let mut said = [0];
+        let told = rustix::net::recv(stderr(), &mut said, RecvFlags::DONTWAIT);
+        if !matches!(told, Ok((1, _))) {
             std::thread::sleep(grace);
-        } else {
+        } else if !dead {
             // Only that it is closed is told now, and that the parent is gone with it.
             wait(PollFlags::empty(), Some(deadline));
         }

@@ -353,8 +353,6 @@ impl<St: HostStore> Worker<St> {
         if std::mem::replace(told, true) {
             return;
         }
-        self.listeners.clear();
-        self.datagrams.clear();
         for table in 0..self.tables.len() as u8 {
             if over {
                 self.table(table, |connections, cx| connections.abort(table, cx));
@@ -362,5 +360,7 @@ impl<St: HostStore> Worker<St> {
                 self.table(table, |connections, cx| connections.retire(table, cx));
             }
         }
+        self.listeners.clear();
+        self.datagrams.clear();
     }
 }

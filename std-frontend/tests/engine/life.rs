@@ -98,15 +98,18 @@ fn workers_share_a_port_and_a_port_in_use_is_an_error() {
 fn at_the_limit_the_next_is_served_as_soon_as_one_has_ended() {
     let options = Options { max_connections: 1, ..Options::default() };
     let server = serve(options, Watched(Hello));
-    let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
-    let begun = Instant::now();
-    for mut stream in streams {
-        stream.write_all(b"x").unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        stream.read_to_end(&mut Vec::new()).unwrap();
-    }
-    // Resting after each would take 5 s.
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    let round = || {
+        let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
+        let begun = Instant::now();
+        for mut stream in streams {
+            stream.write_all(b"x").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+        }
+        begun.elapsed()
+    };
+    // Resting after each would take 5 s, each time.
+    assert!((0..5).any(|_| round() < Duration::from_secs(3)));
 }
 
 #[test]

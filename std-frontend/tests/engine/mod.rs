@@ -28,7 +28,7 @@ use anywire_std::folder::{FolderOptions, FolderStore};
 /// hello's, to an `x`.
 pub(crate) const REPLY: &str = "I got \"x\" from you and I am sending it back.";
 
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The options of this engine.
 pub(crate) fn options() -> Options {

@@ -219,7 +219,7 @@ fn the_overdue_end_restores_the_terminal() {
     let mut guest = TcpStream::connect(&server.addr).unwrap();
     // Ctrl-S. (A terminal that is merely full takes a little more at each signal.)
     server.press(b"\x13");
-    guest.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    guest.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     while guest.write_all(b"x").and_then(|()| guest.read(&mut [0; 100])).is_ok() {}
     server.signal(Signal::TERM);
     assert_eq!(server.terminal.child.wait().unwrap().code(), Some(1));
@@ -326,7 +326,7 @@ fn a_server_without_a_shell_is_not_stopped() {
 }
 
 fn until_single(terminal: &Terminal) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while tcgetattr(&terminal.ours).unwrap().local_modes.contains(LocalModes::ICANON) {
         assert!(Instant::now() < deadline, "the terminal is not in single mode");
         std::thread::yield_now();

@@ -22,7 +22,7 @@ use page::Page;
 use run::{Place, Snapshots, run};
 
 /// Nothing on the page takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What this program tells itself when it runs in the namespace.
 const INSIDE: &str = "ANYWIRE_LABS_INSIDE";

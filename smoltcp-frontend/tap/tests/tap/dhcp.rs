@@ -156,7 +156,7 @@ fn a_client_has_an_address_lent_and_talks_to_the_router() {
 }
 
 fn a_server_listens_on_what_it_is_lent_and_renews_it() {
-    let asked = lender(|asked| asked.good(Lent { seconds: 2, ..GOOD }));
+    let asked = lender(|asked| asked.good(Lent { seconds: 6, ..GOOD }));
     let server = Server::start(&["echo", "--dhcp"], 2);
     assert_eq!(server.listening[0].to_string(), "192.168.69.57:9900");
     assert_eq!(exchange(server.connect(), b"there"), b"there");
@@ -193,9 +193,12 @@ fn a_lease_that_is_not_renewed_is_lost_and_another_is_had() {
 }
 
 fn a_server_that_takes_the_address_back_is_obeyed() {
-    let asked = lender(|asked| match asked.has == Ipv4Addr::from(GOOD.address) {
-        true => vec![asked.answer(NAK, GOOD)],
-        false => asked.good(Lent { seconds: 2, ..GOOD }),
+    let mut taken = false;
+    let asked = lender(move |asked| {
+        let seconds = if taken { 3600 } else { 2 };
+        let renews = asked.has == Ipv4Addr::from(GOOD.address);
+        taken |= renews;
+        if renews { vec![asked.answer(NAK, GOOD)] } else { asked.good(Lent { seconds, ..GOOD }) }
     });
     let mut server = Server::start(&["echo", "--dhcp"], 2);
     next(&asked, |asked| !asked.has.is_unspecified());
@@ -215,7 +218,7 @@ fn nobody_who_lends_is_a_failure_in_time() {
         let output = run(anywire_tap(&args), b"");
         assert_fails(&output, "no DHCP server on tap0 has lent an address within 0.3 s: ");
     }
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     for wrong in ["0", "-1", "x", "1e9"] {
         let args = ["client", "date", &format!("--dhcp={wrong}")];
         assert_eq!(run(anywire_tap(&args), b"").status.code(), Some(2), "{wrong}");
@@ -263,8 +266,9 @@ fn what_no_station_can_have_is_refused_and_said() {
         (Lent { mask: [255, 0, 255, 0], ..GOOD }, "no DHCP server on tap0"),
     ] {
         let _asked = lender(move |asked| asked.good(lent));
-        let output = run(anywire_tap(&["client", "date", "--dhcp=0.3"]), b"");
-        assert_fails(&output, said);
+        // What one waits for in vain need not be long.
+        let limit = if said.starts_with("lends") { "--dhcp=3" } else { "--dhcp=0.3" };
+        assert_fails(&run(anywire_tap(&["client", "date", limit]), b""), said);
     }
     // A router that is no neighbour, or nobody, is none: the rest of the lease is good.
     for router in [any, [255; 4], [10, 0, 0, 1], GOOD.address, [224, 0, 0, 1]] {

@@ -114,6 +114,9 @@ fn hello(args: &[&str]) -> std::process::Output {
     run(anywire_tap(&[&common, args].concat()), b"")
 }
 
+/// Before any limit is up.
+const SOON: Duration = Duration::from_secs(20);
+
 const SAID: &str = "Connected to: box.test 65432\n\
                     Server says: I got \"hi\" from you and I am sending it back.\n";
 
@@ -124,14 +127,14 @@ fn a_name_has_addresses_of_both_kinds_and_each_is_tried() {
     });
     // Nobody has .50; the server listens on 192.168.69.100 only, which is the last.
     let begun = Instant::now();
-    assert_output(&hello(&["--timeout", "1.5"]), 0, SAID);
-    assert!(begun.elapsed() >= Duration::from_secs(3), "each is given its time");
+    assert_output(&hello(&["--timeout", "2.5"]), 0, SAID);
+    assert!(begun.elapsed() >= Duration::from_secs(5), "each is given its time");
     // smoltcp looks for a neighbour once a second. IPv6 first, each in the order of the answer.
-    let output = hello(&["--timeout", "1.2", "--port", "7"]);
+    let output = hello(&["--timeout", "3", "--port", "7"]);
     assert_fails(
         &output,
-        "cannot connect to box.test port 7: [fdaa::50]:7: no answer within 1.2 s; [fdaa::100]:7: connection refused; \
-         192.168.69.50:7: no answer within 1.2 s; 192.168.69.100:7: connection refused",
+        "cannot connect to box.test port 7: [fdaa::50]:7: no answer within 3 s; [fdaa::100]:7: connection refused; \
+         192.168.69.50:7: no answer within 3 s; 192.168.69.100:7: connection refused",
     );
     let asked = knower.end();
     assert_eq!(asked.iter().map(|asked| asked.kind).collect::<Vec<_>>(), [AAAA, A, AAAA, A]);
@@ -146,8 +149,8 @@ fn one_kind_of_address_is_enough() {
         _ => Vec::new(),
     });
     let begun = Instant::now();
-    assert_output(&hello(&[]), 0, SAID);
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert_output(&hello(&["--timeout", "60"]), 0, SAID);
+    assert!(begun.elapsed() < SOON);
     drop(knower);
     // A stack that has no IPv6 does not ask for it.
     let knower = Knower::start(LINUX, |asked| vec![asked.addresses(&[LINUX, "fdaa::100"])]);
@@ -174,8 +177,8 @@ fn names_that_are_unknown_or_none_are_said_to_be() {
     let knower = Knower::start(LINUX, |asked| vec![asked.answer(UNKNOWN, &[])]);
     let unknown = "cannot find the host box.test: the DNS server 192.168.69.100: it knows no such name, or no address of it";
     let begun = Instant::now();
-    assert_fails(&hello(&[]), unknown);
-    assert!(begun.elapsed() < Duration::from_secs(3), "it was told at once");
+    assert_fails(&hello(&["--timeout", "60"]), unknown);
+    assert!(begun.elapsed() < SOON, "it was told at once");
     drop(knower);
     let knower = Knower::start(LINUX, |asked| vec![asked.answer(0, &[])]);
     assert_fails(&hello(&[]), unknown);
@@ -249,8 +252,8 @@ fn what_is_no_answer_is_not_believed() {
     });
     // fdaa::100 refuses; 192.168.69.100 answers. Nobody has what the wrong answers say.
     let begun = Instant::now();
-    assert_output(&hello(&[]), 0, SAID);
-    assert!(begun.elapsed() < Duration::from_secs(4), "it fell for a wrong answer");
+    assert_output(&hello(&["--timeout", "60"]), 0, SAID);
+    assert!(begun.elapsed() < SOON, "it fell for a wrong answer");
 }
 
 /// One that is too long is the last word of that server: nothing is found, and nothing breaks.
