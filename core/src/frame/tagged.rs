@@ -246,14 +246,25 @@ impl Tag {
 }
 
 impl Order {
-    /// The integer that `bytes`, at most 8, stand for.
-    #[inline]
-    fn read(self, bytes: &[u8]) -> u64 {
-        let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-        match self {
-            Self::Little => bytes.iter().rev().fold(0, join),
-            Self::Big => bytes.iter().fold(0, join),
-        }
+    /// The integer that the first `size` bytes of `bytes` stand for; `size` is at most 8. `None`: there are not so many.
+    #[inline(always)]
+    fn read(self, bytes: &[u8], size: usize) -> Option<u64> {
+        Some(match (size, self) {
+            (0, _) => 0,
+            (1, _) => u64::from(*bytes.first()?),
+            (2, Self::Little) => u64::from(u16::from_le_bytes(*bytes.first_chunk()?)),
+            (2, Self::Big) => u64::from(u16::from_be_bytes(*bytes.first_chunk()?)),
+            (4, Self::Little) => u64::from(u32::from_le_bytes(*bytes.first_chunk()?)),
+            (4, Self::Big) => u64::from(u32::from_be_bytes(*bytes.first_chunk()?)),
+            _ => {
+                let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+                let bytes = bytes.get(..size)?;
+                match self {
+                    Self::Little => bytes.iter().rev().fold(0, join),
+                    Self::Big => bytes.iter().fold(0, join),
+                }
+            }
+        })
     }
 }
 
@@ -320,7 +331,7 @@ impl Tagged {
     /// The head of a message of type `tag` with a body of `len` bytes; `None`: there is no such type, or the body does not
     /// [fit](Row::fits).
     pub fn encode(&self, tag: u16, len: u64) -> Option<HeadBytes> {
-        let row = self.rows.iter().find(|row| row.tag == tag)?;
+        let row = self.row(tag)?;
         if !row.fits(len) {
             return None;
         }
@@ -335,6 +346,16 @@ impl Tagged {
         self.rows.iter().filter(|row| row.fits(len)).min_by_key(|row| row.body.length_size())
     }
 
+    #[inline(always)]
+    fn row(&self, tag: u16) -> Option<&'static Row> {
+        // Most tables count up from their first tag.
+        let place = tag.wrapping_sub(self.rows.first()?.tag);
+        match self.rows.get(usize::from(place)) {
+            Some(row) if row.tag == tag => Some(row),
+            _ => self.rows.iter().find(|row| row.tag == tag),
+        }
+    }
+
     /// Looks at the head of a message at the front of `input`, which is the last there is if `ended`. `None`: more of it must
     /// come. No input at all is no message, and no error either: whether the stream may end there is the caller's to say.
     #[inline]
@@ -346,24 +367,27 @@ impl Tagged {
             Ok(None)
         };
         let tag_size = self.tag.size();
-        let Some((tag, rest)) = input.split_at_checked(tag_size) else {
+        // A tag has at most 2 bytes.
+        let Some(found) = self.order.read(input, tag_size).map(|tag| tag as u16) else {
             return cut(tag_size);
         };
-        // A tag has at most 2 bytes.
-        let found = self.order.read(tag) as u16;
-        let Some(row) = self.rows.iter().find(|row| row.tag == found) else {
+        let rest = input.get(tag_size..).unwrap_or_default();
+        let Some(row) = self.row(found) else {
             return Err(FrameError::Tag { found, allowed: self.rows });
         };
-        let size = row.body.length_size();
-        let len = tag_size + size;
+        // An arm for each, so that where the next message is does not wait for the table: the processor has guessed the arm by then.
+        let length = |size| Some((size, Some(self.order.read(rest, size)?)));
         let body = match row.body {
-            Body::Fixed(fixed) => Some(fixed),
-            Body::ToEnd => None,
-            _ => match rest.get(..size) {
-                Some(length) => Some(self.order.read(length)),
-                None => return cut(len),
-            },
+            Body::Fixed(fixed) => Some((0, Some(fixed))),
+            Body::ToEnd => Some((0, None)),
+            Body::U8 => length(1),
+            Body::U16 => length(2),
+            Body::U24 => length(3),
+            Body::U32 => length(4),
+            Body::U64 => length(8),
         };
+        let Some((size, body)) = body else { return cut(tag_size + row.body.length_size()) };
+        let len = tag_size + size;
         match body {
             Some(len) if len > row.max => {
                 Err(FrameError::TooLong { name: row.name, len, max: row.max })
@@ -477,8 +501,8 @@ mod tests {
 
     #[test]
     fn without_a_tag_there_is_only_a_length() {
-        let schema =
-            Tagged::new(Tag::None, Order::Big, &[Row::new(0, "FRAME", Body::U16).at_most(9)]);
+        const ROWS: &[Row] = &[Row::new(0, "FRAME", Body::U16).at_most(9)];
+        let schema = Tagged::new(Tag::None, Order::Big, ROWS);
         let stream = [0, 2, b'a', b'b', 0, 10];
         for at in 0..4 {
             assert_eq!(schema.frame(&stream[..at], false), Ok(None));
@@ -493,7 +517,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "at least one byte")]
     fn without_a_tag_a_message_is_not_empty() {
-        Tagged::new(Tag::None, Order::Big, &[Row::new(0, "NOTHING", Body::Fixed(0))]);
+        const ROWS: &[Row] = &[Row::new(0, "NOTHING", Body::Fixed(0))];
+        Tagged::new(Tag::None, Order::Big, ROWS);
     }
 
     #[test]
