@@ -16,9 +16,11 @@ pub(crate) fn run() -> Result<()> {
             Ok(cmd!(sh, "cargo fmt --check --manifest-path {manifest}").run()?)
         });
     }
-    steps.step("formatting of the fuzz targets", || {
-        Ok(cmd!(sh, "cargo fmt --check --manifest-path fuzz/Cargo.toml").run()?)
-    });
+    for (name, folder) in [("the fuzz targets", "fuzz"), ("anywire-bench", "tests/bench")] {
+        steps.step(&format!("formatting of {name}"), || {
+            Ok(cmd!(sh, "cargo fmt --check --manifest-path {folder}/Cargo.toml").run()?)
+        });
+    }
     for features in ["--all-features", "--no-default-features"] {
         steps.step(&format!("clippy {features}"), || {
             Ok(cmd!(sh, "cargo clippy --workspace --all-targets {features} -- -D warnings")

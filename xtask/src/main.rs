@@ -3,6 +3,7 @@
 //! A module per command; `cargo xtask help` lists them. What CI runs (`.ci/run`) is `cargo xtask test` and
 //! `cargo xtask lint`, so nothing happens there that cannot be had here.
 
+mod bench;
 mod demo;
 mod fuzz;
 mod lint;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure Anywire and what one would pick instead side by side, and print what ours is to theirs
+    Bench(bench::Args),
     /// Let Linux's own programs talk to every service of our stack and ours to Linux's, and say what worked; changes nothing
     Demo(demo::Args),
     /// Build the programs, then run the tests
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> anyhow::Result<()> {
     match command {
+        Command::Bench(args) => bench::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Test(args) => test::run(args),
         Command::Fuzz(args) => fuzz::run(args),

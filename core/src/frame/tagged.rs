@@ -44,6 +44,19 @@ use core::fmt;
 /// assert_eq!(head.as_bytes(), [4]);
 /// # Ok::<(), anywire_core::frame::FrameError>(())
 /// ```
+///
+/// # Only a length
+///
+/// ```
+/// use anywire_core::frame::{Body, Order, Row, Tag, Tagged};
+///
+/// const PREFIXED: Tagged =
+///     Tagged::new(Tag::None, Order::Big, &[Row::new(0, "FRAME", Body::U32).at_most(1 << 20)]);
+///
+/// let frame = PREFIXED.frame(b"\0\0\0\x05hello\0", false)?.unwrap();
+/// assert_eq!((frame.body, frame.len), (&b"hello"[..], 9));
+/// # Ok::<(), anywire_core::frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tagged {
     /// The size of the tag.
@@ -57,6 +70,8 @@ pub struct Tagged {
 /// The size of a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
+    /// No byte: the one row there is needs none. With a length, that is length-prefixed framing.
+    None,
     /// 1 byte.
     U8,
     /// 2 bytes, for schemas with more than 256 types.
@@ -214,21 +229,42 @@ impl Body {
 impl Tag {
     const fn size(self) -> usize {
         match self {
+            Self::None => 0,
             Self::U8 => 1,
             Self::U16 => 2,
+        }
+    }
+
+    /// Whether `tag` can be told from others by it.
+    const fn holds(self, tag: u16) -> bool {
+        match self {
+            Self::None => tag == 0,
+            Self::U8 => tag < 1 << 8,
+            Self::U16 => true,
         }
     }
 }
 
 impl Order {
-    /// The integer that `bytes`, at most 8, stand for.
-    #[inline]
-    fn read(self, bytes: &[u8]) -> u64 {
-        let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-        match self {
-            Self::Little => bytes.iter().rev().fold(0, join),
-            Self::Big => bytes.iter().fold(0, join),
-        }
+    /// The integer that the first `size` bytes of `bytes` stand for; `size` is at most 8. `None`: there are not so many.
+    #[inline(always)]
+    fn read(self, bytes: &[u8], size: usize) -> Option<u64> {
+        Some(match (size, self) {
+            (0, _) => 0,
+            (1, _) => u64::from(*bytes.first()?),
+            (2, Self::Little) => u64::from(u16::from_le_bytes(*bytes.first_chunk()?)),
+            (2, Self::Big) => u64::from(u16::from_be_bytes(*bytes.first_chunk()?)),
+            (4, Self::Little) => u64::from(u32::from_le_bytes(*bytes.first_chunk()?)),
+            (4, Self::Big) => u64::from(u32::from_be_bytes(*bytes.first_chunk()?)),
+            _ => {
+                let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+                let bytes = bytes.get(..size)?;
+                match self {
+                    Self::Little => bytes.iter().rev().fold(0, join),
+                    Self::Big => bytes.iter().fold(0, join),
+                }
+            }
+        })
     }
 }
 
@@ -263,7 +299,9 @@ impl Tagged {
     pub const fn new(tag: Tag, order: Order, rows: &'static [Row]) -> Self {
         let mut at = 0;
         while at < rows.len() {
-            assert!(tag.size() > 1 || rows[at].tag < 256, "the tag does not fit into one byte");
+            assert!(tag.holds(rows[at].tag), "the tag does not fit");
+            let empty = tag.size() == 0 && matches!(rows[at].body, Body::Fixed(0));
+            assert!(!empty, "a message has at least one byte");
             let mut other = 0;
             while other < at {
                 assert!(rows[at].tag != rows[other].tag, "the tag is there twice");
@@ -293,7 +331,7 @@ impl Tagged {
     /// The head of a message of type `tag` with a body of `len` bytes; `None`: there is no such type, or the body does not
     /// [fit](Row::fits).
     pub fn encode(&self, tag: u16, len: u64) -> Option<HeadBytes> {
-        let row = self.rows.iter().find(|row| row.tag == tag)?;
+        let row = self.row(tag)?;
         if !row.fits(len) {
             return None;
         }
@@ -308,6 +346,16 @@ impl Tagged {
         self.rows.iter().filter(|row| row.fits(len)).min_by_key(|row| row.body.length_size())
     }
 
+    #[inline(always)]
+    fn row(&self, tag: u16) -> Option<&'static Row> {
+        // Most tables count up from their first tag.
+        let place = tag.wrapping_sub(self.rows.first()?.tag);
+        match self.rows.get(usize::from(place)) {
+            Some(row) if row.tag == tag => Some(row),
+            _ => self.rows.iter().find(|row| row.tag == tag),
+        }
+    }
+
     /// Looks at the head of a message at the front of `input`, which is the last there is if `ended`. `None`: more of it must
     /// come. No input at all is no message, and no error either: whether the stream may end there is the caller's to say.
     #[inline]
@@ -319,24 +367,27 @@ impl Tagged {
             Ok(None)
         };
         let tag_size = self.tag.size();
-        let Some((tag, rest)) = input.split_at_checked(tag_size) else {
+        // A tag has at most 2 bytes.
+        let Some(found) = self.order.read(input, tag_size).map(|tag| tag as u16) else {
             return cut(tag_size);
         };
-        // A tag has at most 2 bytes.
-        let found = self.order.read(tag) as u16;
-        let Some(row) = self.rows.iter().find(|row| row.tag == found) else {
+        let rest = input.get(tag_size..).unwrap_or_default();
+        let Some(row) = self.row(found) else {
             return Err(FrameError::Tag { found, allowed: self.rows });
         };
-        let size = row.body.length_size();
-        let len = tag_size + size;
+        // An arm for each, so that where the next message is does not wait for the table: the processor has guessed the arm by then.
+        let length = |size| Some((size, Some(self.order.read(rest, size)?)));
         let body = match row.body {
-            Body::Fixed(fixed) => Some(fixed),
-            Body::ToEnd => None,
-            _ => match rest.get(..size) {
-                Some(length) => Some(self.order.read(length)),
-                None => return cut(len),
-            },
+            Body::Fixed(fixed) => Some((0, Some(fixed))),
+            Body::ToEnd => Some((0, None)),
+            Body::U8 => length(1),
+            Body::U16 => length(2),
+            Body::U24 => length(3),
+            Body::U32 => length(4),
+            Body::U64 => length(8),
         };
+        let Some((size, body)) = body else { return cut(tag_size + row.body.length_size()) };
+        let len = tag_size + size;
         match body {
             Some(len) if len > row.max => {
                 Err(FrameError::TooLong { name: row.name, len, max: row.max })
@@ -446,6 +497,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn without_a_tag_there_is_only_a_length() {
+        const ROWS: &[Row] = &[Row::new(0, "FRAME", Body::U16).at_most(9)];
+        let schema = Tagged::new(Tag::None, Order::Big, ROWS);
+        let stream = [0, 2, b'a', b'b', 0, 10];
+        for at in 0..4 {
+            assert_eq!(schema.frame(&stream[..at], false), Ok(None));
+        }
+        let frame = schema.frame(&stream, false).unwrap().unwrap();
+        assert_eq!((frame.body, frame.len), (&b"ab"[..], 4));
+        let error = FrameError::TooLong { name: "FRAME", len: 10, max: 9 };
+        assert_eq!(schema.frame(&stream[4..], false), Err(error));
+        assert_eq!(schema.encode(0, 2).unwrap().as_bytes(), [0, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "at least one byte")]
+    fn without_a_tag_a_message_is_not_empty() {
+        const ROWS: &[Row] = &[Row::new(0, "NOTHING", Body::Fixed(0))];
+        Tagged::new(Tag::None, Order::Big, ROWS);
     }
 
     #[test]

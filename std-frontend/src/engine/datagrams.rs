@@ -1,5 +1,6 @@
 //! One datagram service and its socket.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,9 +11,13 @@ use mio::net::UdpSocket;
 
 use super::{Link, LinkHost, Observer, Protocol};
 use crate::clock;
+use crate::segments::{self, Received};
 
 /// So many datagrams are answered before others have their turn.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
+
+/// Replies that go out together have so many bytes at most: what one datagram can have.
+const TOGETHER: usize = anywire_core::datagram::MAX_DATAGRAM;
 
 pub(super) struct Datagrams<D> {
     service: D,
@@ -20,15 +25,21 @@ pub(super) struct Datagrams<D> {
     local: SocketAddr,
     observer: Arc<dyn Observer>,
     scratch: Vec<u8>,
-    /// A reply that the socket has not taken yet, and to what. While there is one, none is received: replies are not lost here.
-    pending: Option<(Vec<u8>, Question)>,
+    /// Empty, for the next ones.
+    replies: Replies,
+    /// Replies that the socket has not taken yet. While there are any, nothing is received: replies are not lost here.
+    pending: VecDeque<(Link, Replies)>,
+    /// What goes out together may have to leave by a device that cannot cut it: from then on each goes alone.
+    alone: bool,
 }
 
-/// What is answered: who asked, in how many bytes.
-#[derive(Clone, Copy)]
-struct Question {
-    link: Link,
-    len: usize,
+/// Replies to one peer, of one size but for the last, which may be shorter.
+#[derive(Default)]
+struct Replies {
+    bytes: Vec<u8>,
+    segment: usize,
+    /// The lengths of what is answered.
+    received: Vec<usize>,
 }
 
 /// A [`Datagrams`] of any service.
@@ -38,6 +49,42 @@ pub(super) trait Served: Send {
     fn serve(&mut self, buf: &mut [u8], max: usize) -> (usize, bool);
 }
 
+impl Replies {
+    /// Whether `reply` can go out with those that are here.
+    fn have_room_for(&self, reply: &[u8], alone: bool) -> bool {
+        let full = self.bytes.len() == self.segment * self.received.len();
+        self.received.is_empty()
+            || !alone
+                && full
+                && (1..=self.segment).contains(&reply.len())
+                && self.received.len() < segments::MOST
+                && self.bytes.len() + reply.len() <= TOGETHER
+    }
+
+    fn push(&mut self, reply: &[u8], received: usize) {
+        if self.received.is_empty() {
+            self.segment = reply.len();
+        }
+        self.bytes.extend_from_slice(reply);
+        self.received.push(received);
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.received.clear();
+    }
+
+    /// Each with the length of what it answers.
+    fn each(&self) -> impl DoubleEndedIterator<Item = (&[u8], usize)> {
+        let reply = |at: usize| {
+            let from = at * self.segment;
+            let to = (from + self.segment).min(self.bytes.len());
+            self.bytes.get(from..to).unwrap_or_default()
+        };
+        self.received.iter().enumerate().map(move |(at, received)| (reply(at), *received))
+    }
+}
+
 impl<D: DatagramService> Datagrams<D> {
     pub(super) fn new(
         service: D,
@@ -45,25 +92,85 @@ impl<D: DatagramService> Datagrams<D> {
         local: SocketAddr,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { service, socket, local, observer, scratch: vec![0; D::SCRATCH], pending: None }
+        segments::receive_together(&socket);
+        Self {
+            service,
+            socket,
+            local,
+            observer,
+            scratch: vec![0; D::SCRATCH],
+            replies: Replies::default(),
+            pending: VecDeque::new(),
+            alone: false,
+        }
     }
 
-    /// Whether the socket is done with the reply.
-    fn send(&mut self, reply: &[u8], question: Question) -> bool {
-        let Question { link, len } = question;
-        let peer = link.peer;
-        match self.socket.send_to(reply, peer) {
-            Ok(sent) => {
-                let answered = Event::Answered { received: len as u64, sent: sent as u64 };
-                self.observer.observe(&link, answered);
-                true
+    /// Answers what came from one peer at once, up to `max` datagrams of it, and says how many those were.
+    fn answer(&mut self, bytes: &[u8], segment: usize, link: &Link, max: usize) -> usize {
+        let (mut scratch, mut replies) =
+            (std::mem::take(&mut self.scratch), std::mem::take(&mut self.replies));
+        let (mut left, mut answered) = (bytes, 0);
+        while answered == 0 || (!left.is_empty() && answered < max) {
+            let (datagram, rest) = left.split_at(segment.max(1).min(left.len()));
+            left = rest;
+            answered += 1;
+            let mut host = LinkHost { link, observer: &*self.observer };
+            let reply = self.service.answer(datagram, &mut scratch, link.peer, &mut host);
+            let Some(reply) = reply else { continue };
+            if !replies.have_room_for(reply, self.alone) {
+                replies = self.send(link, replies);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            replies.push(reply, datagram.len());
+        }
+        (self.scratch, self.replies) = (scratch, replies);
+        if !self.replies.received.is_empty() {
+            let replies = std::mem::take(&mut self.replies);
+            self.replies = self.send(link, replies);
+        }
+        answered
+    }
+
+    /// Sends them, or keeps what the socket does not take. What comes back is empty, for the next ones.
+    fn send(&mut self, link: &Link, replies: Replies) -> Replies {
+        if !self.pending.is_empty() {
+            self.pending.push_back((*link, replies));
+            return Replies::default();
+        }
+        match segments::send(&self.socket, &replies.bytes, replies.segment, link.peer) {
+            Ok(_) => {
+                for (reply, received) in replies.each() {
+                    let (received, sent) = (received as u64, reply.len() as u64);
+                    self.observer.observe(link, Event::Answered { received, sent });
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.pending.push_back((*link, replies));
+                return Replies::default();
+            }
+            Err(_) if replies.received.len() > 1 => {
+                self.alone = true;
+                for (reply, received) in replies.each() {
+                    let mut one = Replies::default();
+                    one.push(reply, received);
+                    self.send(link, one);
+                }
+            }
             Err(error) => {
-                tracing::debug!(service = D::ABOUT.name, %peer, %error, "a datagram cannot be sent");
-                true
+                let (service, peer) = (D::ABOUT.name, link.peer);
+                tracing::debug!(service, %peer, %error, "a datagram cannot be sent");
             }
         }
+        let mut replies = replies;
+        replies.clear();
+        replies
+    }
+
+    /// Sends what is pending, and says whether that was all.
+    fn flush(&mut self) -> bool {
+        for (link, replies) in std::mem::take(&mut self.pending) {
+            self.send(&link, replies);
+        }
+        self.pending.is_empty()
     }
 }
 
@@ -73,40 +180,115 @@ impl<D: DatagramService + Send> Served for Datagrams<D> {
     }
 
     fn serve(&mut self, buf: &mut [u8], max: usize) -> (usize, bool) {
-        if let Some((reply, question)) = self.pending.take()
-            && !self.send(&reply, question)
-        {
-            self.pending = Some((reply, question));
+        if !self.flush() {
             return (0, false);
         }
         // IPv6 carries a few bytes more than IPv4's `MAX_DATAGRAM`.
         let room = buf.len().min(1 << 16);
         let Some(buf) = buf.get_mut(..room) else { return (0, false) };
         let since = clock::now();
-        for served in 0..max.min(BATCH) {
-            let (len, peer) = match self.socket.recv_from(buf) {
+        let (max, mut served) = (max.min(BATCH), 0);
+        while served < max {
+            let Received { len, segment, peer } = match segments::receive(&self.socket, buf) {
                 Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (served, false),
-                Err(error) => {
-                    // Of an earlier send, to a port where nobody listens, say.
-                    tracing::debug!(service = D::ABOUT.name, %error, "a datagram cannot be received");
-                    return (served, true);
-                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return (served, false),
+                    io::ErrorKind::Interrupted => continue,
+                    _ => {
+                        // Of an earlier send, to a port where nobody listens, say.
+                        let service = D::ABOUT.name;
+                        tracing::debug!(service, %error, "a datagram cannot be received");
+                        return (served, true);
+                    }
+                },
             };
             let (service, local) = (D::ABOUT.name, self.local);
             let link = Link { service, protocol: Protocol::Udp, local, peer, since };
-            let mut host = LinkHost { link: &link, observer: &*self.observer };
-            let mut scratch = std::mem::take(&mut self.scratch);
-            let datagram = buf.get(..len).unwrap_or_default();
-            if let Some(reply) = self.service.answer(datagram, &mut scratch, peer, &mut host)
-                && !self.send(reply, Question { link, len })
-            {
-                self.pending = Some((reply.to_vec(), Question { link, len }));
-                self.scratch = scratch;
-                return (served + 1, false);
+            let bytes = buf.get(..len).unwrap_or_default();
+            served += self.answer(bytes, segment, &link, max - served);
+            if !self.pending.is_empty() {
+                return (served, false);
             }
-            self.scratch = scratch;
         }
-        (max.min(BATCH), true)
+        (served, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anywire_core::event::Host;
+    use anywire_core::service::About;
+    use anywire_core::service::echo::Echo;
+
+    use super::*;
+
+    /// Says everything but `x`, and twice what begins with `d`.
+    struct Picky;
+
+    impl DatagramService for Picky {
+        const ABOUT: About = <Echo as DatagramService>::ABOUT;
+        const SCRATCH: usize = 64;
+
+        fn answer<'a>(
+            &mut self,
+            datagram: &'a [u8],
+            scratch: &'a mut [u8],
+            _: SocketAddr,
+            _: &mut dyn Host,
+        ) -> Option<&'a [u8]> {
+            match datagram {
+                [b'x', ..] => None,
+                [b'd', ..] => {
+                    let len = 2 * datagram.len();
+                    scratch[..len].copy_from_slice(&[datagram, datagram].concat());
+                    Some(&scratch[..len])
+                }
+                _ => Some(datagram),
+            }
+        }
+    }
+
+    fn socket() -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = socket.local_addr().unwrap();
+        (socket, addr)
+    }
+
+    /// What comes back of `bytes`, sent as datagrams of `segment` bytes, from a service that is allowed to answer `max` of them.
+    fn answers(
+        service: impl DatagramService + Send,
+        bytes: &[u8],
+        segment: usize,
+        max: usize,
+        alone: bool,
+    ) -> Vec<Vec<u8>> {
+        let ((client, _), (server, addr)) = (socket(), socket());
+        let mut served = Datagrams::new(service, server, addr, Arc::new(()));
+        served.alone = alone;
+        segments::send(&client, bytes, segment, addr).unwrap();
+        let (answered, _) = served.serve(&mut [0; 1 << 16], max);
+        assert_eq!(answered, max.min(bytes.len().div_ceil(segment.max(1)).max(1)));
+        let mut buf = [0; 1 << 16];
+        let received = || client.recv(&mut buf).ok().map(|len| buf[..len].to_vec());
+        std::iter::from_fn(received).collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_came_together_is_answered_one_by_one() {
+        for alone in [false, true] {
+            let all = |bytes: &[u8]| answers(Echo, bytes, 3, 100, alone);
+            assert_eq!(all(b"aaabbbccccc"), [&b"aaa"[..], b"bbb", b"ccc", b"cc"]);
+            let picky = |bytes: &[u8]| answers(Picky, bytes, 3, 100, alone);
+            assert_eq!(picky(b"aaaxxxbbbdddeeef"), [&b"aaa"[..], b"bbb", b"dddddd", b"eee", b"f"]);
+            assert_eq!(answers(Echo, b"aaabbbccc", 3, 2, alone), [&b"aaa"[..], b"bbb"]);
+        }
+    }
+
+    #[test]
+    fn empty_ones_and_the_largest_are_answered_too() {
+        let large = vec![7; TOGETHER];
+        assert_eq!(answers(Echo, b"", 0, 100, false), [b""]);
+        assert_eq!(answers(Echo, &large, large.len(), 100, false), [large]);
     }
 }

@@ -36,16 +36,16 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         self.over = true;
         cx.timers.remove(key, &mut self.timer);
         self.drop_pending(cx);
-        let slow = match &self.file {
+        let slow = match self.file.as_deref() {
             Some(OpenFile::Writing(_)) => true,
             Some(OpenFile::Reading(file)) => file.is_slow_to_close(),
             None => false,
         };
         if slow && let Some(file) = self.file.take() {
             let asker = Asker { key, generation: self.generation };
-            return cx.release(asker, file, self.stream.take());
+            return cx.release(asker, *file, self.stream.take());
         }
-        release(&mut cx.store, &mut self.file);
+        release(&mut cx.store, &mut self.file.take().map(|file| *file));
         self.tell_end(observer);
     }
 

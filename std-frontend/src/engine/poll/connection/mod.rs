@@ -43,7 +43,8 @@ pub(super) struct Connection<S, St: Store> {
     /// Output that the socket has not taken, from `written` on. Empty, and without memory, most of the time.
     pending: Vec<u8>,
     written: usize,
-    file: Option<OpenIn<St>>,
+    /// In a box, for most services have none.
+    file: Option<Box<OpenIn<St>>>,
     /// When the worker's timers will look at it.
     timer: Option<Instant>,
     /// A read (or write) may not block.
@@ -163,7 +164,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         observer: &dyn Observer,
     ) {
         self.job = false;
-        self.file = done.lent.file.or(self.file.take());
+        self.file = done.lent.file.map(Box::new).or(self.file.take());
         self.stream = done.lent.stream.or(self.stream.take());
         match done.result {
             jobs::Result::Answer(answer) => self.step(0, Some(answer), cx, observer),

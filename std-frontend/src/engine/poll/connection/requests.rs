@@ -22,7 +22,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     pub(super) fn ask(&mut self, key: Key, cx: &mut Context<St>) {
         let owned = self.conversation.request(&self.held).map(Owned::from);
         let (mut store, peer) = (cx.store.clone(), self.link.peer);
-        let lent = Lent { file: self.file.take(), stream: None };
+        let lent = Lent { file: self.file.take().map(|file| *file), stream: None };
         self.start(key, cx, lent, move |lent| {
             jobs::Result::Answer(match &owned {
                 Some(owned) => owned.carry_out(&mut store, &mut lent.file, peer),
@@ -55,7 +55,9 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             return Turn::Park;
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX);
-        let (Some(OpenFile::Reading(file)), Some(stream)) = (&mut self.file, &self.stream) else {
+        let (Some(OpenFile::Reading(file)), Some(stream)) =
+            (self.file.as_deref_mut(), &self.stream)
+        else {
             self.conversation.abort(Reason::Broken(Breach::NoFile));
             return Turn::More;
         };
@@ -76,7 +78,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             Ok(Sent::Unsupported) => {
                 let room = cx.room(S::ROOM).min(most);
                 let mut store = cx.store.clone();
-                let lent = Lent { file: self.file.take(), stream: None };
+                let lent = Lent { file: self.file.take().map(|file| *file), stream: None };
                 self.start(key, cx, lent, move |lent| {
                     let Some(OpenFile::Reading(file)) = &mut lent.file else {
                         return jobs::Result::Panicked;
@@ -121,7 +123,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 return Turn::Park;
             }
         }
-        if !matches!(self.file, Some(OpenFile::Writing(_))) {
+        if !matches!(self.file.as_deref(), Some(OpenFile::Writing(_))) {
             self.conversation.abort(Reason::Broken(Breach::NoFile));
             return Turn::More;
         }
@@ -132,7 +134,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         // An event that comes from now on may tell of more than the other thread has seen.
         self.readable = false;
         let (mut store, ended) = (cx.store.clone(), self.ended);
-        let lent = Lent { file: self.file.take(), stream: self.stream.take() };
+        let lent = Lent { file: self.file.take().map(|file| *file), stream: self.stream.take() };
         self.start(key, cx, lent, move |lent| {
             let (Some(OpenFile::Writing(file)), Some(stream)) = (&mut lent.file, &lent.stream)
             else {
