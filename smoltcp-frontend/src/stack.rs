@@ -20,6 +20,7 @@ use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
 use crate::unstick::Unstick;
+use crate::watched::{Sent, Watched};
 
 /// The memory of a stack.
 #[derive(Debug)]
@@ -168,9 +169,9 @@ impl<'a> Stack<'a> {
             let dry_at = (taken < BURST || round == ROUNDS).then_some(before);
             let mut busy = self.step(now, dry_at, endpoints, store, observer);
             busy |= self.replay(now, device, endpoints);
-            self.egress(now, device);
-            // A reset that has left frees its socket.
-            touched = self.step(now, dry_at, endpoints, store, observer);
+            let ended = self.egress(now, device);
+            // A reset that has left frees its socket, as does a time that is over, for which no frame has come.
+            touched = (ended || taken == 0) && self.step(now, dry_at, endpoints, store, observer);
             // What was done now may be all there was to do, but more may have come meanwhile.
             self.more = busy || touched || taken > 0;
         }
@@ -399,20 +400,28 @@ impl<'a> Stack<'a> {
         endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped)
     }
 
-    /// Sends until there is nothing more to send, or no more room in the device.
-    fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) {
+    /// Sends until there is nothing more to send, or no more room in the device; says whether that may have ended anything.
+    fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) -> bool {
         let at = to_smoltcp(now);
+        let mut ended = false;
         loop {
             self.send_fragments(now, device);
             // In each round every socket sends one frame at most: one that is alone always finds room, or is not asked.
             self.full = device.transmit(at).is_none();
             if self.full {
-                return;
+                return true;
             }
-            if self.interface.poll_egress(at, device, &mut self.sockets) == PollResult::None {
-                return self.send_fragments(now, device);
+            let mut watched = Watched::new(device);
+            let result = self.interface.poll_egress(at, &mut watched, &mut self.sockets);
+            let Sent { more, ended: some } = watched.sent;
+            ended |= some;
+            if result != PollResult::None {
+                self.unstick.arm();
             }
-            self.unstick.arm();
+            if !more {
+                self.send_fragments(now, device);
+                return ended;
+            }
         }
     }
 
