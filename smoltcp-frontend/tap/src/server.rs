@@ -65,7 +65,7 @@ impl Default for Options {
 /// as long.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// Room for the longest datagram, and as long as the send rings.
+/// Room for the longest datagram, and for a long segment.
 const OUTPUT_LEN: usize = MAX_DATAGRAM + 1;
 
 /// After the grace is over: so long resets may take to leave.

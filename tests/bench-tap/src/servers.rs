@@ -237,7 +237,8 @@ fn echo(stream: &mut TcpStream, buf: &mut [u8]) -> bool {
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
         };
         let mut sent = 0;
-        let all = n < buf.len();
+        // A short message is alone; of a stream there may be more.
+        let all = n < 1024;
         while sent < n {
             match stream.write(&buf[sent..n]) {
                 Ok(more) => sent += more,
