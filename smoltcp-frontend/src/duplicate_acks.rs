@@ -21,9 +21,14 @@ use crate::syn::Segment;
 /// Longer frames are not looked at: with all the options there can be, one without data has 114 bytes.
 const LONGEST: usize = 128;
 
-/// Counts the segments that were given another window.
+/// Finds such segments.
 #[derive(Debug)]
-pub(crate) struct DuplicateAcks(u16);
+pub(crate) struct DuplicateAcks {
+    /// Counts those that were given another window.
+    count: u16,
+    /// Whether there is a socket that they may do harm to, if that was looked at in this burst. A burst makes no new ones.
+    any: Option<bool>,
+}
 
 /// A frame as smoltcp is to have it.
 pub(crate) struct Disguised {
@@ -39,19 +44,27 @@ impl Disguised {
 
 impl DuplicateAcks {
     pub(crate) const fn new() -> Self {
-        Self(0)
+        Self { count: 0, any: None }
     }
 
-    /// The frame with another window, if it may do harm as it is. `full`: the device has had no room lately.
+    /// A burst of frames begins: sockets are not what they were.
+    pub(crate) fn begin(&mut self) {
+        self.any = None;
+    }
+
+    /// The frame with another window, if it may do harm as it is. `full`: the device has had no room lately; `verified`: checksums
+    /// need not be looked at.
     pub(crate) fn disguise(
         &mut self,
         medium: Medium,
         frame: &[u8],
         sockets: &SocketSet<'_>,
         full: bool,
+        verified: bool,
     ) -> Option<Disguised> {
-        let mut bytes = [0; LONGEST];
-        bytes.get_mut(..frame.len())?.copy_from_slice(frame);
+        if frame.len() > LONGEST {
+            return None;
+        }
         let Segment { local, peer, at } = Segment::find(medium, frame)?;
         let segment = TcpPacket::new_checked(frame.get(at.clone())?).ok()?;
         let plain = segment.ack() && !segment.syn() && !segment.rst();
@@ -63,24 +76,32 @@ impl DuplicateAcks {
         let is_for = |socket: &&tcp::Socket<'_>| {
             (socket.local_endpoint(), socket.remote_endpoint()) == (Some(ends.0), Some(ends.1))
         };
-        let mut sockets = sockets.iter().filter_map(|(_, socket)| tcp(socket));
-        let lone_fin = |socket: &tcp::Socket<'_>| {
-            matches!(socket.state(), State::FinWait1 | State::Closing) && socket.send_queue() == 0
-        };
-        let socket = sockets.find(|socket| {
-            (lone_fin(socket) || (full && socket.send_queue() > 0)) && is_for(socket)
-        })?;
-        self.0 = self.0.wrapping_add(1);
-        let window = if lone_fin(socket) {
-            self.0
-        } else {
-            // A window that is so small is left alone: 0 would be another story.
-            segment.window_len().checked_sub(self.0 % 8).filter(|&window| window > 8)?
-        };
-        // One that is broken stays broken.
-        if !segment.verify_checksum(&peer, &local) {
+        let sockets = || sockets.iter().filter_map(|(_, socket)| tcp(socket));
+        let has_fin =
+            |socket: &tcp::Socket<'_>| matches!(socket.state(), State::FinWait1 | State::Closing);
+        let any = self.any.get_or_insert_with(|| {
+            sockets().any(|socket| has_fin(socket) || (full && socket.send_queue() > 0))
+        });
+        if !*any {
             return None;
         }
+        let lone_fin = |socket: &tcp::Socket<'_>| has_fin(socket) && socket.send_queue() == 0;
+        let socket = sockets().find(|socket| {
+            (lone_fin(socket) || (full && socket.send_queue() > 0)) && is_for(socket)
+        })?;
+        self.count = self.count.wrapping_add(1);
+        let window = if lone_fin(socket) {
+            self.count
+        } else {
+            // A window that is so small is left alone: 0 would be another story.
+            segment.window_len().checked_sub(self.count % 8).filter(|&window| window > 8)?
+        };
+        // One that is broken stays broken.
+        if !(verified || segment.verify_checksum(&peer, &local)) {
+            return None;
+        }
+        let mut bytes = [0; LONGEST];
+        bytes.get_mut(..frame.len())?.copy_from_slice(frame);
         let mut segment = TcpPacket::new_unchecked(bytes.get_mut(at)?);
         segment.set_window_len(window);
         segment.fill_checksum(&peer, &local);

@@ -3,87 +3,181 @@
 //! smoltcp 0.14 cuts off what goes beyond the window that it has announced, and accepts the FIN behind it all the same: the end of a stream of which the last bytes
 //! are missing. It takes a peer that sends more than it may, and smoltcp is one: its fast retransmissions know no window.
 //!
-//! A FIN by itself is accepted only where the stream has come to. So a segment that has both is taken for two.
+//! A FIN by itself is accepted only where the stream has come to. So a segment that has both is taken for two or more.
 
 use smoltcp::phy::Medium;
-use smoltcp::wire::{EthernetFrame, IpAddress, Ipv4Packet, Ipv6Packet, TcpPacket};
+use smoltcp::wire::{EthernetFrame, IpAddress, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber};
 
 use crate::syn::Segment;
 
-/// Longer frames are not looked at: so long they are on Ethernet, with a VLAN's tag.
+/// Pieces are no longer: so long are frames on Ethernet, with a VLAN's tag.
 const LONGEST: usize = 1518;
 
 /// With all the options there can be, headers have 114 bytes.
 const HEADERS: usize = 128;
 
-/// A segment with data and a FIN, as two.
-pub(crate) struct Split {
-    data: [u8; LONGEST],
-    data_len: usize,
-    fin: [u8; HEADERS],
-    fin_len: usize,
+/// A segment with data and a FIN, in pieces: first those with the data, as many as it takes, for a device with segmentation offload hands
+/// over long ones; then one with the FIN.
+pub(crate) struct Split<'f> {
+    medium: Medium,
+    /// The headers, and where in them that of TCP is.
+    headers: &'f [u8],
+    at: usize,
+    local: IpAddress,
+    peer: IpAddress,
+    /// The data that is in no piece yet.
+    data: &'f [u8],
+    seq: TcpSeqNumber,
+    piece: [u8; LONGEST],
 }
 
-impl Split {
-    /// Splits a frame, if it is one with such a segment, whole and unbroken.
-    pub(crate) fn new(medium: Medium, frame: &[u8]) -> Option<Self> {
+impl<'f> Split<'f> {
+    /// Splits a frame, if it is one with such a segment, whole and unbroken. `verified`: its checksum need not be looked at.
+    pub(crate) fn new(medium: Medium, frame: &'f [u8], verified: bool) -> Option<Self> {
         let Segment { local, peer, at } = Segment::find(medium, frame)?;
         let segment = TcpPacket::new_checked(frame.get(at.clone())?).ok()?;
-        let payload = segment.payload().len();
-        let splits = segment.fin() && !segment.syn() && !segment.rst() && payload > 0;
-        if !splits || frame.len() > LONGEST || !segment.verify_checksum(&peer, &local) {
+        let len = segment.payload().len();
+        let splits = segment.fin() && !segment.syn() && !segment.rst() && len > 0;
+        if !splits || !(verified || segment.verify_checksum(&peer, &local)) {
             return None;
         }
         let seq = segment.seq_number();
-        let (mut data, mut fin) = ([0; LONGEST], [0; HEADERS]);
-        data.get_mut(..frame.len())?.copy_from_slice(frame);
-        let mut without = TcpPacket::new_unchecked(data.get_mut(at.clone())?);
-        without.set_fin(false);
-        without.fill_checksum(&peer, &local);
-
-        let fin_len = at.end - payload;
-        fin.get_mut(..fin_len)?.copy_from_slice(frame.get(..fin_len)?);
-        shorten(medium, fin.get_mut(..fin_len)?, payload, &local)?;
-        let mut bare = TcpPacket::new_unchecked(fin.get_mut(at.start..fin_len)?);
-        bare.set_seq_number(seq + payload);
-        bare.fill_checksum(&peer, &local);
-        Some(Self { data, data_len: frame.len(), fin, fin_len })
+        let (headers, data) = frame.get(..at.end)?.split_at_checked(at.end - len)?;
+        if headers.len() > HEADERS {
+            return None;
+        }
+        Some(Self { medium, headers, at: at.start, local, peer, data, seq, piece: [0; LONGEST] })
     }
 
-    /// The frame without its FIN.
-    pub(crate) fn data(&self) -> &[u8] {
-        self.data.get(..self.data_len).unwrap_or_default()
-    }
-
-    /// The frame without its data.
-    pub(crate) fn fin(&self) -> &[u8] {
-        self.fin.get(..self.fin_len).unwrap_or_default()
+    /// The next piece; the last one has the FIN.
+    pub(crate) fn next(&mut self) -> Option<Piece<'_>> {
+        let Self { medium, headers, local, peer, data, piece, .. } = self;
+        let (now, rest) = data.split_at(data.len().min(LONGEST - HEADERS));
+        let last = data.is_empty();
+        let end = headers.len() + now.len();
+        let frame = piece.get_mut(..end)?;
+        frame.get_mut(..headers.len())?.copy_from_slice(headers);
+        frame.get_mut(headers.len()..)?.copy_from_slice(now);
+        set_len(*medium, frame, local)?;
+        let mut segment = TcpPacket::new_unchecked(frame.get_mut(self.at..)?);
+        segment.set_seq_number(self.seq);
+        segment.set_fin(last);
+        segment.fill_checksum(peer, local);
+        (*data, self.seq) = (rest, self.seq + now.len());
+        Some(Piece { frame: piece.get(..end)?, last })
     }
 }
 
-/// Takes so many bytes off the length that the IP header tells.
-fn shorten(medium: Medium, frame: &mut [u8], by: usize, local: &IpAddress) -> Option<()> {
+/// A piece of a [`Split`].
+pub(crate) struct Piece<'p> {
+    pub(crate) frame: &'p [u8],
+    pub(crate) last: bool,
+}
+
+/// Says in the IP header how long the frame is.
+fn set_len(medium: Medium, frame: &mut [u8], local: &IpAddress) -> Option<()> {
     let start = match medium {
         Medium::Ethernet => EthernetFrame::<&[u8]>::header_len(),
         #[allow(unreachable_patterns, reason = "smoltcp has more media with more features")]
         _ => 0,
     };
-    let by = u16::try_from(by).ok()?;
     let packet = frame.get_mut(start..)?;
+    let len = packet.len();
     match local {
         IpAddress::Ipv4(_) => {
-            // A header that is broken stays broken.
             let mut packet = Ipv4Packet::new_unchecked(packet);
-            let len = packet.total_len().checked_sub(by)?;
             packet.verify_checksum().then_some(())?;
-            packet.set_total_len(len);
+            packet.set_total_len(u16::try_from(len).ok()?);
             packet.fill_checksum();
         }
         IpAddress::Ipv6(_) => {
             let mut packet = Ipv6Packet::new_unchecked(packet);
-            let len = packet.payload_len().checked_sub(by)?;
-            packet.set_payload_len(len);
+            let len = len.checked_sub(packet.header_len())?;
+            packet.set_payload_len(u16::try_from(len).ok()?);
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpRepr};
+
+    use super::*;
+
+    fn segment(control: TcpControl, payload: &[u8], v6: bool) -> Vec<u8> {
+        let (local, peer) = if v6 {
+            (IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1), IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 2))
+        } else {
+            (IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2))
+        };
+        let tcp = TcpRepr {
+            src_port: 49152,
+            dst_port: 9900,
+            control,
+            // It passes 0 on its way.
+            seq_number: TcpSeqNumber(-1000),
+            ack_number: Some(TcpSeqNumber(9)),
+            window_len: 1000,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload,
+        };
+        let ip = IpRepr::new(peer, local, IpProtocol::Tcp, tcp.buffer_len(), 64);
+        let mut packet = std::vec![0; ip.buffer_len()];
+        let caps = ChecksumCapabilities::default();
+        ip.emit(&mut packet[..], &caps);
+        let mut segment = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+        tcp.emit(&mut segment, &peer, &local, &caps);
+        packet
+    }
+
+    #[test]
+    fn the_pieces_are_whole_segments_and_all_that_there_was() {
+        for v6 in [false, true] {
+            for len in [1, 1389, 1390, 1391, 1460, 65_000] {
+                let data: Vec<_> = (0..len).map(|n| (n % 251) as u8).collect();
+                let mut frame = segment(TcpControl::Fin, &data, v6);
+                // What is behind the packet does not count.
+                frame.extend([0; 3]);
+                let mut split = Split::new(Medium::Ip, &frame, false).unwrap();
+                let (mut got, mut end) = (Vec::new(), false);
+                while let Some(Piece { frame, last }) = split.next() {
+                    assert!(!end, "nothing comes behind the end");
+                    let Segment { local, peer, at } = Segment::find(Medium::Ip, frame).unwrap();
+                    assert_eq!(at.end, frame.len());
+                    let segment = TcpPacket::new_checked(&frame[at]).unwrap();
+                    assert!(segment.verify_checksum(&peer, &local));
+                    assert_eq!(segment.seq_number(), TcpSeqNumber(-1000) + got.len());
+                    assert_eq!((segment.fin(), segment.payload().is_empty()), (last, last));
+                    got.extend_from_slice(segment.payload());
+                    end = last;
+                    if last {
+                        break;
+                    }
+                }
+                assert!(end && got == data, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_data_or_no_fin_or_is_broken_is_left_as_it_is() {
+        for (control, payload) in [(TcpControl::Fin, &b""[..]), (TcpControl::Psh, b"data")] {
+            assert!(Split::new(Medium::Ip, &segment(control, payload, false), false).is_none());
+        }
+        let mut broken = segment(TcpControl::Fin, b"data", false);
+        *broken.last_mut().unwrap() ^= 1;
+        assert!(Split::new(Medium::Ip, &broken, false).is_none());
+        // Of a device that vouches for it nothing is asked.
+        assert!(Split::new(Medium::Ip, &broken, true).is_some());
+    }
 }

@@ -25,6 +25,7 @@ pub mod syn;
 mod time;
 pub mod udp;
 mod unstick;
+mod watched;
 
 #[cfg(test)]
 mod tests;

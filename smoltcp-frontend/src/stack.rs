@@ -14,12 +14,13 @@ use smoltcp::wire::{EthernetFrame, EthernetProtocol, HardwareAddress, IpProtocol
 use crate::backlog::{Backlog, Parked};
 use crate::duplicate_acks::DuplicateAcks;
 use crate::endpoint::{Admission, Endpoint, Kit};
-use crate::fin::Split;
+use crate::fin::{Piece, Split};
 use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
 use crate::unstick::Unstick;
+use crate::watched::{Sent, Watched};
 
 /// The memory of a stack.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ pub struct Traffic {
 }
 
 /// Frames taken from the device before sessions and senders have their turn.
-const BURST: usize = 64;
+const BURST: usize = 256;
 
 /// Who does not answer our SYN for so long, longer than any round trip, makes way when sockets and backlog are full: those that never
 /// answer leave no room for those who would.
@@ -154,22 +155,25 @@ impl<'a> Stack<'a> {
         self.backlog.expire(now);
         self.unstick.look(now, &mut self.sockets);
         self.ip_mtu = device.capabilities().ip_mtu();
+        // What was touched after the last frame had left may have something to send.
+        let mut touched = true;
         for round in 1..=ROUNDS {
             let before = clock();
             let taken = self.ingress(before, device, endpoints);
+            self.more = taken > 0 || touched;
+            if !self.more {
+                break;
+            }
             let now = clock();
             // What has arrived beats a deadline that has passed, but a flood does not hold deadlines up for ever.
             let dry_at = (taken < BURST || round == ROUNDS).then_some(before);
-            let mut busy = taken > 0;
-            busy |= self.step(now, dry_at, endpoints, store, observer);
+            let mut busy = self.step(now, dry_at, endpoints, store, observer);
             busy |= self.replay(now, device, endpoints);
-            self.egress(now, device);
-            // A reset that has left frees its socket.
-            busy |= self.step(now, dry_at, endpoints, store, observer);
-            self.more = busy;
-            if !busy {
-                break;
-            }
+            let ended = self.egress(now, device);
+            // A reset that has left frees its socket, as does a time that is over, for which no frame has come.
+            touched = (ended || taken == 0) && self.step(now, dry_at, endpoints, store, observer);
+            // What was done now may be all there was to do, but more may have come meanwhile.
+            self.more = busy || touched || taken > 0;
         }
     }
 
@@ -181,7 +185,7 @@ impl<'a> Stack<'a> {
     {
         let at = self.interface.poll_at(to_smoltcp(now), &self.sockets).map(from_smoltcp);
         let due = endpoints.iter().fold(at, |due, endpoint| earliest(due, endpoint.deadline()));
-        let due = earliest(due, self.unstick.due(&self.sockets));
+        let due = earliest(due, self.unstick.due());
         earliest(due, self.more.then_some(now)).map(|due| due.max(now))
     }
 
@@ -257,7 +261,10 @@ impl<'a> Stack<'a> {
         T: Store + 'e,
     {
         let at = to_smoltcp(now);
-        let medium = device.capabilities().medium;
+        let DeviceCapabilities { medium, checksum, .. } = device.capabilities();
+        // Of what is not to be looked at, the device vouches for what it is.
+        let verified = !checksum.tcp.rx();
+        self.duplicate_acks.begin();
         for taken in 0..BURST {
             let Some((rx, tx)) = device.receive(at) else { return taken };
             self.traffic.frames += 1;
@@ -276,12 +283,18 @@ impl<'a> Stack<'a> {
                         }
                     }
                 }
-                if let Some(split) = Split::new(medium, frame) {
-                    // What answers the one also answers the other.
-                    self.feed(now, split.data(), meta, Nowhere);
-                    return self.feed(now, split.fin(), meta, tx);
+                if let Some(mut split) = Split::new(medium, frame, verified) {
+                    while let Some(Piece { frame, last }) = split.next() {
+                        if last {
+                            return self.feed(now, frame, meta, tx);
+                        }
+                        // What answers the last also answers the others.
+                        self.feed(now, frame, meta, Nowhere);
+                    }
+                    return;
                 }
-                match self.duplicate_acks.disguise(medium, frame, &self.sockets, self.full) {
+                let sockets = &self.sockets;
+                match self.duplicate_acks.disguise(medium, frame, sockets, self.full, verified) {
                     Some(disguised) => self.feed(now, disguised.frame(), meta, tx),
                     None => self.feed(now, frame, meta, tx),
                 }
@@ -387,18 +400,27 @@ impl<'a> Stack<'a> {
         endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped)
     }
 
-    /// Sends until there is nothing more to send, or no more room in the device.
-    fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) {
+    /// Sends until there is nothing more to send, or no more room in the device; says whether that may have ended anything.
+    fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) -> bool {
         let at = to_smoltcp(now);
+        let mut ended = false;
         loop {
             self.send_fragments(now, device);
             // In each round every socket sends one frame at most: one that is alone always finds room, or is not asked.
             self.full = device.transmit(at).is_none();
             if self.full {
-                return;
+                return true;
             }
-            if self.interface.poll_egress(at, device, &mut self.sockets) == PollResult::None {
-                return self.send_fragments(now, device);
+            let mut watched = Watched::new(device);
+            let result = self.interface.poll_egress(at, &mut watched, &mut self.sockets);
+            let Sent { more, ended: some } = watched.sent;
+            ended |= some;
+            if result != PollResult::None {
+                self.unstick.arm();
+            }
+            if !more {
+                self.send_fragments(now, device);
+                return ended;
             }
         }
     }

@@ -31,15 +31,19 @@ impl Syn {
 }
 
 /// Where in a frame a TCP segment is, and from whom to whom it goes.
-pub(crate) struct Segment {
-    pub(crate) local: IpAddress,
-    pub(crate) peer: IpAddress,
-    pub(crate) at: Range<usize>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where it is going.
+    pub local: IpAddress,
+    /// Where it comes from.
+    pub peer: IpAddress,
+    /// The bytes of the frame that it takes up.
+    pub at: Range<usize>,
 }
 
 impl Segment {
-    /// Finds it, if there is one; whether that is whole, nobody has looked.
-    pub(crate) fn find(medium: Medium, frame: &[u8]) -> Option<Self> {
+    /// Finds it, if there is one that is not in fragments; whether that is whole, nobody has looked.
+    pub fn find(medium: Medium, frame: &[u8]) -> Option<Self> {
         match medium {
             Medium::Ethernet => {
                 let header = EthernetFrame::<&[u8]>::header_len();
@@ -62,7 +66,8 @@ impl Segment {
 
     fn ipv4(frame: &[u8], start: usize) -> Option<Self> {
         let packet = Ipv4Packet::new_checked(frame.get(start..)?).ok()?;
-        if packet.next_header() != IpProtocol::Tcp || packet.frag_offset() != 0 {
+        let in_fragments = packet.frag_offset() != 0 || packet.more_frags();
+        if packet.next_header() != IpProtocol::Tcp || in_fragments {
             return None;
         }
         let at = start + usize::from(packet.header_len())..start + usize::from(packet.total_len());

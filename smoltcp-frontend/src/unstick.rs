@@ -23,22 +23,32 @@ const KEEP_ALIVE: Duration = Duration::from_micros(61_000_001);
 
 /// When sockets are looked at again.
 #[derive(Debug)]
-pub(crate) struct Unstick(Instant);
+pub(crate) struct Unstick {
+    at: Instant,
+    /// There may be one to look at.
+    armed: bool,
+}
 
 impl Unstick {
     pub(crate) const fn new() -> Self {
-        Self(Instant::ZERO)
+        Self { at: Instant::ZERO, armed: false }
+    }
+
+    /// A socket may have something to send that it did not have at the last look.
+    pub(crate) fn arm(&mut self) {
+        self.armed = true;
     }
 
     /// Looks at them, if it is time.
     pub(crate) fn look(&mut self, now: Instant, sockets: &mut SocketSet<'_>) {
-        if now < self.0 {
+        if now < self.at {
             return;
         }
-        self.0 = now + EVERY;
+        (self.at, self.armed) = (now + EVERY, false);
         let ours = Some(span(KEEP_ALIVE));
         for (_, socket) in sockets.iter_mut() {
             let Some(socket) = tcp(socket) else { continue };
+            self.armed |= socket.send_queue() > 0;
             match socket.send_queue() {
                 0 if socket.keep_alive() == ours => socket.set_keep_alive(None),
                 1.. if socket.keep_alive().is_none() => socket.set_keep_alive(ours),
@@ -47,14 +57,9 @@ impl Unstick {
         }
     }
 
-    /// When it is time, if there is one to look at.
-    pub(crate) fn due(&self, sockets: &SocketSet<'_>) -> Option<Instant> {
-        let waits = |socket: &Socket<'_>| match socket {
-            Socket::Tcp(socket) => socket.send_queue() > 0,
-            #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
-            _ => false,
-        };
-        sockets.iter().any(|(_, socket)| waits(socket)).then_some(self.0)
+    /// When it is time, if there may be one to look at.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.armed.then_some(self.at)
     }
 }
 

@@ -64,8 +64,8 @@ pub(crate) trait Bound<T: Store>: Send {
     ) -> Result<Box<dyn Endpoint<T> + 'p>>;
 }
 
-/// The length of every TCP ring: less costs bulk dearly, and a window of 64 KiB needs no scaling.
-pub(crate) const RING_LEN: usize = 64 << 10;
+/// The length of every TCP ring: four of the longest segments. Of one that never has much in it, little is ever touched.
+pub(crate) const RING_LEN: usize = 256 << 10;
 
 /// So many datagrams may wait in each direction,
 const DATAGRAMS: usize = 128;

@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result};
 use anywire_std::clock;
 use smoltcp::phy::{PcapLinkType, PcapSink};
 
-/// Where frames are written, if anywhere: the sink of a `PcapWriter`.
+use crate::vnet::Partial;
+
+/// Where frames are written, if anywhere: as smoltcp's `PcapSink` has it.
 ///
 /// Each frame is one write to the file, with the file's time: whatever ends the program, what is there can be read.
 #[derive(Debug, Default)]
@@ -30,6 +32,25 @@ impl Capture {
         let now = Duration::from_micros(clock::now().as_micros());
         let beginning = since_1970.saturating_sub(now);
         Ok(Self { file: Some(file), beginning, record: Vec::new() })
+    }
+
+    /// Writes down a frame, with its checksum if that is missing.
+    pub(crate) fn frame(
+        &mut self,
+        at: smoltcp::time::Instant,
+        frame: &[u8],
+        missing: Option<Partial>,
+    ) {
+        if self.file.is_none() {
+            return;
+        }
+        self.packet_header(at, frame.len());
+        let begins = self.record.len();
+        self.record.extend_from_slice(frame);
+        if let (Some(missing), Some(frame)) = (missing, self.record.get_mut(begins..)) {
+            missing.complete(frame);
+        }
+        self.finish();
     }
 
     /// Writes the record. A file that takes no more, on a disk that is full, ends before it, and the program goes on.
@@ -96,8 +117,8 @@ mod tests {
         capture.global_header(PcapLinkType::Ethernet);
         assert_eq!(std::fs::read(&path).unwrap().len(), 24);
         let at = smoltcp::time::Instant::ZERO;
-        capture.packet(at, b"a frame");
-        capture.packet(at, b"another");
+        capture.frame(at, b"a frame", None);
+        capture.frame(at, b"another", None);
         let bytes = std::fs::read(&path).unwrap();
         let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!((bytes.len(), word(0), word(20)), (24 + 2 * (16 + 7), 0xa1b2_c3d4, 1));
@@ -111,7 +132,7 @@ mod tests {
         let mut capture = Capture::create(Path::new("/dev/full")).unwrap();
         capture.global_header(PcapLinkType::Ethernet);
         assert!(capture.file.is_none());
-        capture.packet(smoltcp::time::Instant::ZERO, b"a frame");
+        capture.frame(smoltcp::time::Instant::ZERO, b"a frame", None);
         assert_eq!(capture.record.capacity(), 0, "nothing is kept for nobody");
     }
 

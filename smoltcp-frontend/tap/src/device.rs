@@ -1,15 +1,25 @@
 //! A TAP device, as smoltcp sees one: Ethernet frames, read from and written to the kernel one by one.
+//!
+//! With offload, checksums of TCP are left to the kernel, which leaves its own to us and so never computes most of them, and a frame may carry
+//! a TCP segment of up to 64 KiB: the kernel cuts it up where it leaves the machine, if it does. What comes from elsewhere, through a bridge, has
+//! its checksum looked at here: the stack looks at none of TCP.
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{
+    Checksum, Device, DeviceCapabilities, Medium, PacketMeta, PcapLinkType, PcapSink as _, RxToken,
+    TxToken,
+};
 use smoltcp::time::Instant;
 
+use crate::capture::Capture;
 use crate::interface;
+use crate::vnet::{self, Known};
 
 /// The program's end of a TAP device. It never blocks: wait for its descriptor with poll(2).
 ///
@@ -17,21 +27,24 @@ use crate::interface;
 #[derive(Debug)]
 pub struct TapDevice {
     tun: OwnedFd,
-    name: String,
     mtu: usize,
-    /// One frame each, used again and again.
+    offload: bool,
+    /// A frame, with its header if there is offload, used again and again.
     received: Box<[u8]>,
-    sent: Box<[u8]>,
-    state: State,
+    outlet: Outlet,
 }
 
-/// What has become of it.
-#[derive(Debug, Default)]
-struct State {
+/// What a frame to be sent needs of the device.
+#[derive(Debug)]
+struct Outlet {
+    name: String,
+    /// A frame, with room for a header in front of it.
+    frame: Box<[u8]>,
     lost: u64,
     /// The interface was down when a frame was last sent.
     down: bool,
     failed: Option<Errno>,
+    capture: Capture,
 }
 
 /// What stands in front of an IP packet in a frame.
@@ -40,9 +53,28 @@ const ETHERNET_HEADER: usize = 14;
 /// A VLAN tag, which we do not send, but which must not cut off the end of what we get.
 const VLAN_TAG: usize = 4;
 
+/// The longest IP packet, whatever the MTU, where segmentation is left to others.
+const MAX_PACKET: usize = 65_535;
+
 impl TapDevice {
-    /// Opens the TAP device `name`, which there must be already, and which must be up.
-    pub fn open(name: &str) -> Result<Self, OpenError> {
+    /// Opens the TAP device `name`, which there must be already, and which must be up. `offload`: checksums and segmentation are left to
+    /// the kernel, and the kernel's to us, if it can do that.
+    pub fn open(name: &str, offload: bool) -> Result<Self, OpenError> {
+        if offload {
+            match Self::open_as(name, true) {
+                Err(OpenError { problem: Problem::NoOffload(errno), .. }) => {
+                    let error = io::Error::from(errno);
+                    tracing::warn!(
+                        "the kernel gives {name} no checksum and segmentation offload ({error}): all works, but large transfers are slower"
+                    );
+                }
+                opened => return opened,
+            }
+        }
+        Self::open_as(name, false)
+    }
+
+    fn open_as(name: &str, offload: bool) -> Result<Self, OpenError> {
         let error = |problem| OpenError { name: name.to_owned(), problem };
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let tun = rustix::fs::open(TUN, flags, Mode::empty()).map_err(|errno| {
@@ -56,30 +88,46 @@ impl TapDevice {
         let mtu = interface::mtu(name).map_err(|errno| {
             error(if errno == Errno::NODEV { Problem::NoDevice } else { Problem::Other(errno) })
         })?;
-        interface::attach(tun.as_fd(), name).map_err(|errno| {
+        interface::attach(tun.as_fd(), name, offload).map_err(|errno| {
             error(match errno {
                 Errno::BUSY => Problem::Busy,
                 Errno::PERM | Errno::ACCESS => Problem::Forbidden,
+                Errno::INVAL if offload => Problem::NoOffload(errno),
                 Errno::INVAL => Problem::NoTap,
                 errno => Problem::Other(errno),
             })
         })?;
+        // Without, too: an earlier program that was killed may have left it on.
+        let set = interface::offload(tun.as_fd(), offload);
+        if offload {
+            set.map_err(|errno| error(Problem::NoOffload(errno)))?;
+        }
         if !interface::is_up(name).map_err(|errno| error(Problem::Other(errno)))? {
             return Err(error(Problem::Down));
         }
-        Ok(Self {
-            tun,
+        let (longest, header) = if offload { (MAX_PACKET.max(mtu), vnet::LEN) } else { (mtu, 0) };
+        let outlet = Outlet {
             name: name.to_owned(),
-            mtu,
-            received: vec![0; mtu + ETHERNET_HEADER + VLAN_TAG].into(),
-            sent: vec![0; mtu + ETHERNET_HEADER].into(),
-            state: State::default(),
-        })
+            frame: vec![0; vnet::LEN + ETHERNET_HEADER + longest].into(),
+            lost: 0,
+            down: false,
+            failed: None,
+            capture: Capture::default(),
+        };
+        let received = vec![0; header + ETHERNET_HEADER + VLAN_TAG + longest].into();
+        Ok(Self { tun, mtu, offload, received, outlet })
+    }
+
+    /// Writes down every frame from now on. One that is longer than the MTU is written as it is, in one piece, and checksums that are left
+    /// to others are filled in.
+    pub(crate) fn capture(&mut self, mut capture: Capture) {
+        capture.global_header(PcapLinkType::Ethernet);
+        self.outlet.capture = capture;
     }
 
     /// The device's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.outlet.name
     }
 
     /// The longest IP packet that it carries, in bytes.
@@ -89,16 +137,16 @@ impl TapDevice {
 
     /// Frames that the kernel did not take, so far. They are lost as on any wire.
     pub fn lost(&self) -> u64 {
-        self.state.lost
+        self.outlet.lost
     }
 
     /// Fails once the device is gone: it will carry nothing any more.
     pub fn check(&self) -> io::Result<()> {
-        match self.state.failed {
+        match self.outlet.failed {
             None => Ok(()),
             Some(errno) => {
                 let error = io::Error::from(errno);
-                let name = &self.name;
+                let name = self.name();
                 Err(io::Error::new(
                     error.kind(),
                     format!("the TAP device {name} has gone away ({error})"),
@@ -116,35 +164,55 @@ impl AsFd for TapDevice {
     }
 }
 
+impl Drop for TapDevice {
+    /// The next program may not know what to do with frames that are not whole.
+    fn drop(&mut self) {
+        if self.offload {
+            let _ = interface::offload(self.tun.as_fd(), false);
+        }
+    }
+}
+
 impl Device for TapDevice {
     type RxToken<'t> = Received<'t>;
     type TxToken<'t> = Transmit<'t>;
 
-    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Transmit<'_>)> {
+    fn receive(&mut self, at: Instant) -> Option<(Received<'_>, Transmit<'_>)> {
         let len = match rustix::io::read(&self.tun, &mut *self.received) {
             Ok(len) => len,
             Err(Errno::AGAIN | Errno::INTR) => return None,
             Err(errno) => {
-                self.state.failed = Some(errno);
+                self.outlet.failed = Some(errno);
                 return None;
             }
         };
-        let frame = self.received.get(..len).unwrap_or_default();
+        let read = self.received.get_mut(..len).unwrap_or_default();
+        let frame = if self.offload {
+            let (header, frame) = read.split_first_chunk_mut()?;
+            let known = Known::parse(header);
+            self.outlet.capture.frame(at, frame, known.partial());
+            if known.admits(frame) { &*frame } else { &[] }
+        } else {
+            self.outlet.capture.frame(at, read, None);
+            &*read
+        };
         let transmit = Transmit {
             tun: self.tun.as_fd(),
-            name: &self.name,
-            frame: &mut self.sent,
-            state: &mut self.state,
+            offload: self.offload,
+            segment_len: None,
+            at,
+            outlet: &mut self.outlet,
         };
         Some((Received(frame), transmit))
     }
 
-    fn transmit(&mut self, _: Instant) -> Option<Transmit<'_>> {
+    fn transmit(&mut self, at: Instant) -> Option<Transmit<'_>> {
         Some(Transmit {
             tun: self.tun.as_fd(),
-            name: &self.name,
-            frame: &mut self.sent,
-            state: &mut self.state,
+            offload: self.offload,
+            segment_len: None,
+            at,
+            outlet: &mut self.outlet,
         })
     }
 
@@ -152,6 +220,11 @@ impl Device for TapDevice {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.mtu + ETHERNET_HEADER;
+        if self.offload {
+            capabilities.checksum.tcp = Checksum::None;
+            // smoltcp 0.14 drops what is longer than the MTU over IPv6.
+            capabilities.segmentation.tcpv4 = NonZeroUsize::new(ETHERNET_HEADER + MAX_PACKET);
+        }
         capabilities
     }
 }
@@ -170,29 +243,41 @@ impl RxToken for Received<'_> {
 #[derive(Debug)]
 pub struct Transmit<'t> {
     tun: BorrowedFd<'t>,
-    name: &'t str,
-    frame: &'t mut [u8],
-    state: &'t mut State,
+    offload: bool,
+    /// The length of the segments that the frame's is to be cut into.
+    segment_len: Option<u16>,
+    at: Instant,
+    outlet: &'t mut Outlet,
 }
 
 impl TxToken for Transmit<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let frame =
-            self.frame.get_mut(..len).expect("smoltcp keeps to the MTU that capabilities() tells");
+        let Self { tun, offload, segment_len, at, outlet } = self;
+        let room = outlet.frame.get_mut(..vnet::LEN + len);
+        let (header, frame) = room
+            .and_then(<[u8]>::split_first_chunk_mut)
+            .expect("smoltcp keeps to the lengths that capabilities() tells");
         let done = f(frame);
-        let (name, state) = (self.name, self.state);
-        match rustix::io::write(self.tun, frame) {
-            Ok(_) if state.down => {
-                state.down = false;
+        let mut left = None;
+        if offload {
+            (*header, left) = vnet::leave(frame, segment_len);
+        }
+        outlet.capture.frame(at, frame, left);
+        let start = if offload { 0 } else { vnet::LEN };
+        let written = outlet.frame.get(start..vnet::LEN + len).unwrap_or_default();
+        let name = &outlet.name;
+        match rustix::io::write(tun, written) {
+            Ok(_) if outlet.down => {
+                outlet.down = false;
                 tracing::warn!("{name} is up again");
             }
             Ok(_) => {}
-            Err(errno @ Errno::BADFD) => state.failed = Some(errno),
+            Err(errno @ Errno::BADFD) => outlet.failed = Some(errno),
             // No memory, or the interface is down: for the moment.
             Err(errno) => {
-                state.lost += 1;
-                if errno == Errno::IO && !state.down {
-                    state.down = true;
+                outlet.lost += 1;
+                if errno == Errno::IO && !outlet.down {
+                    outlet.down = true;
                     tracing::warn!(
                         "{name} is down, and whatever is sent is lost: `sudo ip link set {name} up`"
                     );
@@ -200,6 +285,10 @@ impl TxToken for Transmit<'_> {
             }
         }
         done
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment_len = meta.segmentation_offload_size.map(Into::into);
     }
 }
 
@@ -219,6 +308,7 @@ enum Problem {
     Busy,
     Forbidden,
     Down,
+    NoOffload(Errno),
     Other(Errno),
 }
 
@@ -256,7 +346,7 @@ impl fmt::Display for OpenError {
             Problem::Down => {
                 write!(f, "the TAP device {name} is down: `sudo ip link set {name} up`")
             }
-            Problem::Other(errno) => {
+            Problem::NoOffload(errno) | Problem::Other(errno) => {
                 let error = io::Error::from(*errno);
                 write!(f, "the TAP device {name} cannot be opened: {error}")
             }

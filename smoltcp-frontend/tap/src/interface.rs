@@ -1,10 +1,10 @@
 //! What the kernel is asked about a network interface: the only unsafe code here.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_uint};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::io::{Errno, Result};
-use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+use rustix::ioctl::{IntegerSetter, Opcode, Updater, ioctl, opcode};
 use rustix::net::{AddressFamily, SocketType, socket};
 
 /// `struct ifreq` of `<linux/if.h>`: a name, and a union as large as its largest member, 24 bytes on 64-bit systems and 16 on
@@ -18,17 +18,34 @@ struct Request {
 const NAME_LEN: usize = 16;
 
 const TUNSETIFF: Opcode = opcode::write::<c_int>(b'T', 202);
+const TUNSETOFFLOAD: Opcode = opcode::write::<c_uint>(b'T', 208);
 const SIOCGIFFLAGS: Opcode = 0x8913;
 const SIOCGIFMTU: Opcode = 0x8921;
 
 const IFF_TAP: u16 = 0x0002;
 const IFF_NO_PI: u16 = 0x1000;
+const IFF_VNET_HDR: u16 = 0x4000;
 const IFF_UP: u16 = 0x0001;
 
-/// Makes `tun`, an open `/dev/net/tun`, the program's end of the TAP device `name`: a frame a read, a frame a write, nothing in
-/// front of them.
-pub(crate) fn attach(tun: BorrowedFd<'_>, name: &str) -> Result<()> {
-    ask::<TUNSETIFF>(tun, name, (IFF_TAP | IFF_NO_PI).to_ne_bytes()).map(drop)
+const TUN_F_CSUM: usize = 0x01;
+const TUN_F_TSO4: usize = 0x02;
+const TUN_F_TSO6: usize = 0x04;
+
+/// Makes `tun`, an open `/dev/net/tun`, the program's end of the TAP device `name`: a frame a read, a frame a write. Nothing is in front of
+/// them, or, with `offload`, the [header](crate::vnet) that tells what is left to whoever gets it.
+pub(crate) fn attach(tun: BorrowedFd<'_>, name: &str, offload: bool) -> Result<()> {
+    let header = if offload { IFF_VNET_HDR } else { 0 };
+    ask::<TUNSETIFF>(tun, name, (IFF_TAP | IFF_NO_PI | header).to_ne_bytes()).map(drop)
+}
+
+/// Lets Linux leave checksums, and the segmentation of TCP, to the program, or no longer. A device that outlives the program keeps this.
+pub(crate) fn offload(tun: BorrowedFd<'_>, on: bool) -> Result<()> {
+    let offloads = if on { TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 } else { 0 };
+    // SAFETY: TUNSETOFFLOAD takes an integer, any: the kernel refuses bits that it does not know.
+    #[allow(unsafe_code)]
+    unsafe {
+        ioctl(tun, IntegerSetter::<TUNSETOFFLOAD>::new_usize(offloads))
+    }
 }
 
 /// The MTU of an interface: the longest IP packet, in bytes. `NODEV`: there is no such interface.
@@ -84,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn the_opcode_is_the_one_in_the_header() {
+    fn the_opcodes_are_those_in_the_header() {
         // From <linux/if_tun.h>, on everything but MIPS, PowerPC and SPARC.
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
-        assert_eq!(TUNSETIFF, 0x4004_54ca);
+        assert_eq!((TUNSETIFF, TUNSETOFFLOAD), (0x4004_54ca, 0x4004_54d0));
     }
 }

@@ -27,5 +27,6 @@ mod ports;
 pub mod server;
 pub mod station;
 mod told;
+mod vnet;
 mod wait;
 pub mod wire;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use anywire_smoltcp::chance::Chance;
 use anywire_smoltcp::faults::{Faults, Hits, Settings};
-use smoltcp::phy::{Device, DeviceCapabilities, PcapMode, PcapWriter};
+use smoltcp::phy::{Device, DeviceCapabilities};
 use smoltcp::time::Instant;
 
 use crate::capture::Capture;
@@ -18,7 +18,7 @@ use crate::device::TapDevice;
 /// What is done to frames between the stack and the device. The options are those of smoltcp's examples.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LinkOptions {
-    /// Capture every frame that is on the device, both ways, for Wireshark or tshark
+    /// Capture every frame that is on the device, both ways, for Wireshark or tshark: long ones in one piece, as tcpdump does
     #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Lose so many percent of the frames, each way
@@ -39,6 +39,20 @@ pub struct LinkOptions {
     /// How long such an interval is, in milliseconds [default: 1000]
     #[arg(long, global = true, help_heading = HEADING, value_name = "MS")]
     pub shaping_interval: Option<u64>,
+    /// Leave checksums and the segmentation of TCP to Linux; `off` puts every frame on the device as it would be on a wire, as all the options
+    /// above but --pcap do
+    #[arg(long, global = true, help_heading = HEADING, value_name = "WHETHER", value_enum, default_value_t)]
+    pub offload: Offload,
+}
+
+/// Whether checksums and segmentation are left to Linux.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Offload {
+    /// Yes, where it can do that.
+    #[default]
+    On,
+    /// No.
+    Off,
 }
 
 /// Where the options stand in the help.
@@ -48,16 +62,20 @@ const HEADING: &str = "The wire";
 const MEMORY: usize = 2 * (96 << 10);
 
 impl LinkOptions {
-    /// Puts the wire before `device`.
-    pub(crate) fn put_before(&self, device: TapDevice) -> Result<Link> {
-        let capture = self.pcap.as_deref().map(Capture::create).transpose()?.unwrap_or_default();
+    /// Opens the device `name`, behind this wire. Faults hit frames as they are on a wire, of which none is longer than the MTU and each has
+    /// its checksum.
+    pub(crate) fn open(&self, name: &str) -> Result<Link> {
         let settings = self.settings();
-        let len = if settings == Settings::default() { 0 } else { MEMORY };
+        let sound = settings == Settings::default();
+        let mut device = TapDevice::open(name, sound && self.offload == Offload::On)?;
+        if let Some(path) = self.pcap.as_deref() {
+            device.capture(Capture::create(path)?);
+        }
+        let len = if sound { 0 } else { MEMORY };
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).context("the system has no random numbers")?;
-        let captured = PcapWriter::new(device, capture, PcapMode::Both);
         let memory = vec![0; len].into();
-        Ok(Link(Faults::new(captured, settings, u64::from_ne_bytes(seed), memory)))
+        Ok(Link(Faults::new(device, settings, u64::from_ne_bytes(seed), memory)))
     }
 
     fn settings(&self) -> Settings {
@@ -89,7 +107,7 @@ fn chance(text: &str) -> Result<Chance> {
 pub(crate) struct Link(Inner);
 
 /// The capture is next to the device: it shows what Linux sees.
-type Inner = Faults<PcapWriter<TapDevice, Capture>, Box<[u8]>>;
+type Inner = Faults<TapDevice, Box<[u8]>>;
 
 impl Link {
     /// Fails once the device is gone: it will carry nothing any more.
@@ -113,7 +131,7 @@ impl Link {
     }
 
     fn device(&self) -> &TapDevice {
-        self.0.device().get_ref()
+        self.0.device()
     }
 }
 

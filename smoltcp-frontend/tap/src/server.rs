@@ -36,7 +36,7 @@ use crate::wait::{Bell, wait};
 pub struct Options {
     /// What is put up with from a connection.
     pub limits: Limits,
-    /// Sockets for each stream service: as many connections may be open or closing. Each takes 128 KiB once it is used.
+    /// Sockets for each stream service: as many connections may be open or closing. Each takes up to 512 KiB, as much of it as was ever full.
     pub sockets: usize,
     /// Sockets for all stream services together, if there are to be fewer; but one for each.
     pub max_connections: Option<usize>,
@@ -65,7 +65,7 @@ impl Default for Options {
 /// as long.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// Room for the longest datagram, and as long as the send rings.
+/// Room for the longest datagram, and for a long segment.
 const OUTPUT_LEN: usize = MAX_DATAGRAM + 1;
 
 /// After the grace is over: so long resets may take to leave.

@@ -11,7 +11,6 @@ use smoltcp::config::IFACE_MAX_ADDR_COUNT;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
-use crate::device::TapDevice;
 use crate::link::{Link, LinkOptions};
 
 /// A station on a TAP device.
@@ -208,7 +207,7 @@ impl Station {
 
     /// Opens the device.
     pub(crate) fn open(&self) -> Result<Link> {
-        self.link.put_before(TapDevice::open(&self.tap)?)
+        self.link.open(&self.tap)
     }
 
     /// The interface: our addresses and routes on `device`, and sequence numbers that nobody can guess.

@@ -247,7 +247,7 @@ fn verbose_tells_how_much_memory_it_takes() {
             told.split_once(&format!(" KiB, for {sockets} connections of each of 2 services"));
         told.expect("so many").0.parse::<usize>().unwrap()
     };
-    // For each socket two rings of 64 KiB, and a little.
+    // For each socket two rings of 256 KiB, and a little.
     let more = size("24") - size("8");
-    assert!((16 * 2 * 128..16 * 2 * 130).contains(&more), "{more} KiB");
+    assert!((16 * 2 * 512..16 * 2 * 514).contains(&more), "{more} KiB");
 }

@@ -12,6 +12,7 @@ use crate::harness::{
 
 crate::tests![
     a_capture_shows_nothing_that_should_not_be,
+    a_capture_with_offload_shows_long_segments_and_nothing_that_should_not_be,
     a_capture_of_a_client_that_was_killed_can_be_read,
     a_capture_that_cannot_be_written_is_told,
     through_faults_both_ways_everything_arrives_whole,
@@ -85,16 +86,35 @@ fn talk(server: &Server) {
 
 /// All of them, and the end by `kill -9`: what is in the file is whole.
 fn a_capture_shows_nothing_that_should_not_be() {
+    let frames = capture_of_all(&["--offload", "off"]);
+    assert!(frames.len() > 200);
+    assert!(frames.iter().all(|frame| frame.len() <= 14 + 1500));
+}
+
+/// Long ones are in one piece, both ways, as they are between us and Linux.
+fn a_capture_with_offload_shows_long_segments_and_nothing_that_should_not_be() {
+    let frames = capture_of_all(&[]);
+    let ours = |frame: &&Vec<u8>| frame[6..12] == [2, 0, 0, 0, 0, 1];
+    let (sent, received): (Vec<_>, Vec<_>) = frames.iter().partition(ours);
+    for frames in [sent, received] {
+        let longest = frames.iter().map(|frame| frame.len()).max().unwrap();
+        assert!((10_000..=14 + 65_535).contains(&longest), "{longest}");
+    }
+}
+
+/// The frames of a conversation with every service; tshark has nothing to say against them.
+fn capture_of_all(args: &[&str]) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let capture = folder.path().join("capture.pcap");
-    let mut server = Server::start(&["--no-sync", "--pcap", capture.to_str().unwrap()], 13);
+    let capturing = ["--no-sync", "--pcap", capture.to_str().unwrap()];
+    let mut server = Server::start(&[&capturing[..], args].concat(), 13);
     talk(&server);
     server.signal(Signal::KILL);
     server.end();
-    assert!(records(&capture).len() > 200);
+    let frames = records(&capture);
 
     let broken = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0";
-    let Some(broken) = tshark(&capture, broken, &[]) else { return };
+    let Some(broken) = tshark(&capture, broken, &[]) else { return frames };
     assert_eq!(broken, [""; 0]);
     assert_eq!(tshark(&capture, "tcp.flags.reset == 1", &[]).unwrap(), [""; 0]);
     // Both ends of each of the 11 conversations.
@@ -109,6 +129,7 @@ fn a_capture_shows_nothing_that_should_not_be() {
     let again = "ip.src == 192.168.69.1 && (tcp.analysis.retransmission \
          || tcp.analysis.fast_retransmission || tcp.analysis.out_of_order)";
     assert_eq!(tshark(&capture, again, &[]).unwrap(), [""; 0]);
+    frames
 }
 
 /// A client's, and the end in the middle of a conversation.
