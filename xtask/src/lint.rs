@@ -16,7 +16,11 @@ pub(crate) fn run() -> Result<()> {
             Ok(cmd!(sh, "cargo fmt --check --manifest-path {manifest}").run()?)
         });
     }
-    for (name, folder) in [("the fuzz targets", "fuzz"), ("anywire-bench", "tests/bench")] {
+    for (name, folder) in [
+        ("the fuzz targets", "fuzz"),
+        ("anywire-bench", "tests/bench"),
+        ("anywire-bench-tap", "tests/bench-tap"),
+    ] {
         steps.step(&format!("formatting of {name}"), || {
             Ok(cmd!(sh, "cargo fmt --check --manifest-path {folder}/Cargo.toml").run()?)
         });
