@@ -10,5 +10,5 @@ pub mod folder;
 mod labels;
 pub mod metrics;
 pub mod open_files;
+mod os;
 pub mod shim;
-mod unsent;

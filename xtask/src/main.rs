@@ -8,6 +8,7 @@ mod lint;
 mod no_std;
 mod samples;
 mod steps;
+mod systems;
 mod tap;
 mod test;
 mod workspace;
