@@ -10,6 +10,6 @@ pub mod folder;
 mod labels;
 pub mod metrics;
 pub mod open_files;
+mod os;
 mod segments;
 pub mod shim;
-mod unsent;

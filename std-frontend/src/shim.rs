@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::clock;
-use crate::unsent::unacknowledged;
+use crate::os::unacknowledged;
 
 /// A connected TCP stream.
 ///

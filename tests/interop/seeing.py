@@ -339,7 +339,9 @@ def exact(c):
             reset(s)
         open_one = server.dial("hello")
         asks(open_one, b"World", b'I got "World" from you and I am sending it back.')
-        n = server.once(lambda n: [n("anywire_connections_open", name) for name in ("echo", "upload", "file", "hello")] == [0, 0, 0, 1])
+        # A child tells of an open conversation a few times a second.
+        n = server.once(lambda n: [n("anywire_connections_open", name) for name in ("echo", "upload", "file", "hello")] == [0, 0, 0, 1]
+                        and n.bytes("hello")[0] == 5)
         want = {"echo": 4, "hello": 1, "upload": 1, "file": 2}
         equal({name: n("anywire_connections_total", name) for name in want}, want, "connections")
         equal(n.ended("echo"), {("finished",): 3, ("reset",): 1}, "echo ended")

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use xshell::cmd;
 
-use crate::{no_std, steps::Steps, workspace};
+use crate::{no_std, steps::Steps, systems, workspace};
 
 pub(crate) fn run() -> Result<()> {
     let sh = workspace::shell()?;
@@ -35,6 +35,7 @@ pub(crate) fn run() -> Result<()> {
         let _strict = sh.push_env("RUSTDOCFLAGS", "-D warnings");
         Ok(cmd!(sh, "cargo doc --workspace --no-deps --all-features").run()?)
     });
+    systems::add_to(&mut steps, &sh)?;
     no_std::add_to(&mut steps)?;
     steps.finish()
 }

@@ -10,6 +10,7 @@ mod lint;
 mod no_std;
 mod samples;
 mod steps;
+mod systems;
 mod tap;
 mod test;
 mod workspace;

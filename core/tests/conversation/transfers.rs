@@ -99,6 +99,15 @@ fn a_reset_in_a_body_is_told_to_the_session() {
 }
 
 #[test]
+fn that_the_peer_has_vanished_is_told_to_the_session_too() {
+    let mut rig = transfer(Request::Receive { len: Some(9) });
+    rig.moved(2).conversation.vanished();
+    assert_eq!((rig.want(), rig.ended()), (Want::Step, None));
+    rig.step(b"");
+    rig.is_over(cut(2, Stop::Vanished));
+}
+
+#[test]
 fn a_reset_behind_a_body_closes() {
     let mut rig = transfer(Request::Send { len: 9 });
     rig.moved(9).conversation.reset();

@@ -1,6 +1,6 @@
 //! What is to be served where: `SERVICE`, `SERVICE=PORT`, `SERVICE=ADDR:PORT`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 
@@ -60,9 +60,7 @@ fn scope(interface: &str) -> Result<u32> {
     if let Ok(scope) = interface.parse() {
         return Ok(scope);
     }
-    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
-    rustix::net::netdevice::name_to_index(&socket, interface)
-        .with_context(|| format!("there is no interface {interface:?}"))
+    crate::os::interface(interface)
 }
 
 impl From<IpAddr> for Host {

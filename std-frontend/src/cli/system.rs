@@ -20,6 +20,7 @@ use crate::clock;
 use crate::engine::{self, Options, Protocol, Server};
 use crate::folder::FolderStore;
 use crate::open_files;
+use crate::os;
 use crate::shim::Stream;
 
 /// The system's sockets.
@@ -150,14 +151,17 @@ impl Network for System {
             once: plan.once,
         };
         let store = plan.store.clone();
+        if engine == engine::Engine::Processes {
+            store.start_in().transpose()?;
+        }
         let server = Server::new(options, plan.store, plan.observer);
         let server = server.context("cannot begin to serve")?.children(move |service| {
-            // This very program, though there may be another under its name by now.
-            let mut child = Command::new("/proc/self/exe");
+            let mut child = Command::new(os::this_program());
             child.arg0(Self::PROGRAM).args((plan.arguments)(service)).args(["--stdio", "--child"]);
             // The folder as it was opened, not what has its name by now.
             if let Some(folder) = store.start_in() {
-                child.current_dir(folder).args(["--dir", "."]);
+                // Where that cannot be had there is no child: it must not serve another one.
+                child.current_dir(folder.unwrap_or_default()).args(["--dir", "."]);
             }
             child
         });

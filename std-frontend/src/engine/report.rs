@@ -1,7 +1,7 @@
 //! What the process of a conversation tells the one that started it, through its standard error: events, what its steps did, and lines
 //! of text.
 //!
-//! What is no text is in postcard's encoding, made free of zeros (COBS), between two zeros. Whatever is not is text: log lines, which
+//! All but the lines is in postcard's encoding, made free of zeros (COBS), between two zeros. Whatever is not is text: log lines, which
 //! begin with their level, and whatever else a program says that is in trouble. The other direction says when to stop.
 
 use std::io::{self, Write};

@@ -14,7 +14,7 @@ use embedded_io::{ErrorType, Read, Write};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown, SocketType};
+use rustix::net::{Shutdown, SocketType};
 use rustix::stdio::{stderr, stdin, stdout};
 use socket2::SockRef;
 
@@ -22,6 +22,7 @@ use super::conversing::{Accepted, hold, sleep};
 use super::listener::serve_on;
 use super::{Link, LinkHost, Observer, Orders, Protocol};
 use crate::clock;
+use crate::os;
 use crate::shim::{self, Stream};
 
 /// Holds one conversation of `service` on standard input and output, and says how it ended.
@@ -96,7 +97,7 @@ fn connection() -> io::Result<Option<(TcpStream, SocketAddr)>> {
     if !same(&input, &output) || kind != Ok(SocketType::STREAM) {
         return Ok(None);
     }
-    if rustix::net::sockopt::socket_acceptconn(stdin())? {
+    if os::listens(stdin())? {
         return Err(io::Error::other(
             "standard input is a socket that listens; it is to be accepted from: inetd's nowait, systemd's Accept=yes",
         ));
@@ -140,9 +141,7 @@ impl Write for Piped<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         loop {
             let written = match self.kind {
-                FileType::Socket => {
-                    rustix::net::send(stdout(), buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
-                }
+                FileType::Socket => rustix::net::send(stdout(), buf, os::SEND),
                 FileType::RegularFile => rustix::io::write(stdout(), buf),
                 _ => {
                     let len = buf.len().min(PIPE_BUF);

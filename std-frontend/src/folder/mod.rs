@@ -5,7 +5,7 @@ mod temporary;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use log::LogFolder;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use temporary::Temporary;
+
+use crate::os;
 
 /// Files of one folder: nothing outside can be reached, not by a symbolic link there either.
 ///
@@ -52,7 +54,8 @@ pub struct FolderReader {
     pub(crate) file: Arc<File>,
     /// How far it has been read.
     pub(crate) at: u64,
-    /// Up to where it has been read ahead.
+    /// Up to where it has been read ahead, where the system can tell what would have to be.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     pub(crate) warm: u64,
 }
 
@@ -79,7 +82,8 @@ pub struct FolderWriter {
 const SYNC_STEP: u64 = 8 << 20;
 
 impl FolderWriter {
-    /// The file itself, to be appended to.
+    /// The file itself, to be appended to by the system.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
@@ -132,9 +136,8 @@ impl FolderStore {
 
     /// Where a process that is being started finds the folder that is open here, wherever that is by now: its working directory can begin
     /// there. `None`: there is none.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn start_in(&self) -> Option<PathBuf> {
-        Some(format!("/proc/self/fd/{}", self.folder.as_ref()?.as_raw_fd()).into())
+    pub(crate) fn start_in(&self) -> Option<io::Result<PathBuf>> {
+        Some(os::path_of(&**self.folder.as_ref()?))
     }
 
     /// A store without a folder, for servers that need none: it has no files, and takes none.

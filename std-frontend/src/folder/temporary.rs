@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::os;
 
 /// What a temporary file's name begins with; 16 hexadecimal digits follow. No client can ask for it: names do not start with a
 /// dot.
@@ -65,7 +67,7 @@ impl Temporary {
         if replace {
             rustix::fs::renameat(folder, from, folder, to)?;
         } else {
-            match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+            match os::rename_new(folder, from, to) {
                 // Not every file system knows of that: a second name, then, and the first one goes with us.
                 Err(Errno::INVAL | Errno::NOSYS) => {
                     return rustix::fs::linkat(folder, from, folder, to, AtFlags::empty());

@@ -78,7 +78,7 @@ impl Steps {
 
     fn news(&self) {
         if let Some(teller) = self.teller.get()
-            && !self.fresh.swap(true, Ordering::Relaxed)
+            && !self.fresh.swap(true, Ordering::Release)
         {
             teller.unpark();
         }
@@ -91,7 +91,7 @@ impl Steps {
         tell: impl Fn(&Self) + Send + 'static,
     ) -> io::Result<()> {
         let telling = move || loop {
-            while !self.fresh.swap(false, Ordering::Relaxed) {
+            while !self.fresh.swap(false, Ordering::Acquire) {
                 std::thread::park();
             }
             tell(self);

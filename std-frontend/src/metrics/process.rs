@@ -2,23 +2,11 @@
 
 use rustix::process::{Resource, getrlimit};
 
-/// Descriptors that are open.
-pub(super) fn open_files() -> Option<u64> {
-    let open = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-    // One of them is this look.
-    Some(open.saturating_sub(1))
-}
+pub(super) use crate::os::{open_files, resident_len};
 
 /// Descriptors that may be open; `None`: there is no limit.
 pub(super) fn max_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
-}
-
-/// Bytes of memory that are resident.
-pub(super) fn resident_len() -> Option<u64> {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
-    pages.checked_mul(rustix::param::page_size() as u64)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -22,17 +22,18 @@ pub(crate) fn status(pid: u32, field: &str) -> Option<String> {
     value.map(|value| value.trim().to_owned())
 }
 
-/// The children of a process, and which of them are zombies.
+/// The children of a process, and how many of them are zombies.
 pub(crate) fn children(pid: u32) -> (Vec<u32>, usize) {
-    let parent = pid.to_string();
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
-        (status(pid, "PPid")? == parent).then_some(pid)
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return (vec![], 0) };
+    let lists = tasks.filter_map(|task| {
+        // A thread may have ended meanwhile.
+        std::fs::read_to_string(task.ok()?.path().join("children")).ok()
     });
-    let pids: Vec<_> = pids.collect();
-    let zombies =
-        pids.iter().filter(|&&pid| status(pid, "State").is_some_and(|s| s.starts_with('Z')));
-    let zombies = zombies.count();
+    let lists: Vec<_> = lists.collect();
+    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    let pids: Vec<u32> = pids.map(|pid| pid.parse().unwrap()).collect();
+    let is_zombie = |pid: &&u32| status(**pid, "State").is_some_and(|state| state.starts_with('Z'));
+    let zombies = pids.iter().filter(is_zombie).count();
     (pids, zombies)
 }
 
@@ -68,4 +69,9 @@ pub(crate) fn ticks(pid: u32) -> u64 {
 /// The memory of a process that is resident, in KiB.
 pub(crate) fn resident(pid: u32) -> Option<u64> {
     status(pid, "VmRSS")?.split(' ').next()?.parse().ok()
+}
+
+/// The part of it that is no file's, so that nobody shares it, in KiB.
+pub(crate) fn own_memory(pid: u32) -> Option<u64> {
+    status(pid, "RssAnon")?.split(' ').next()?.parse().ok()
 }

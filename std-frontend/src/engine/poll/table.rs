@@ -6,8 +6,8 @@ use anywire_core::event::Event;
 use anywire_core::service::StreamService;
 use anywire_core::session::{Reason, Session};
 use anywire_core::store::{OpenIn, Store};
+use mio::Registry;
 use mio::net::TcpStream;
-use mio::{Interest, Registry};
 use slab::Slab;
 
 use super::connection::Connection;
@@ -17,6 +17,7 @@ use crate::engine::jobs::Done;
 use crate::engine::transfer::HostStore;
 use crate::engine::worker::Key;
 use crate::engine::{Link, Observer};
+use crate::os;
 
 pub(in crate::engine) struct Table<S: StreamService, St: Store> {
     service: S,
@@ -97,11 +98,8 @@ where
         let mut registered = Ok(());
         let ended = self.drive(key, cx, |connection, _| {
             // All, once: the events tell of changes only, so interest need not follow what is wanted.
-            let all = Interest::READABLE | Interest::WRITABLE;
-            #[cfg(target_os = "linux")]
-            let all = all | Interest::PRIORITY;
             if let Some(stream) = connection.stream() {
-                registered = registry.register(stream, key.token(), all);
+                registered = registry.register(stream, key.token(), os::ALL);
             }
             if registered.is_err() {
                 connection.conversation().abort(Reason::Failed);

@@ -1,6 +1,5 @@
 //! Bodies on their way between a socket and a file.
 
-mod folder;
 mod receive;
 
 use std::convert::Infallible;

@@ -22,15 +22,11 @@ use crate::engine::jobs::{self, Done};
 use crate::engine::transfer::{Halt, HostStore};
 use crate::engine::worker::Key;
 use crate::engine::{Link, LinkHost, Observer};
+use crate::os::{SHORT_READ_IS_LAST, unacknowledged};
 use crate::shim::{has_vanished, reset_on_close};
-use crate::unsent::unacknowledged;
 
 /// So many turns, and others are served first.
 const TURNS: usize = 8;
-
-/// Whether a read that fills less than its buffer has emptied the socket, so that the next event will tell of more: so on
-/// epoll, epoll(7) says. Elsewhere a read must say that it would block.
-const SHORT_READ_IS_LAST: bool = cfg!(target_os = "linux");
 
 pub(super) struct Connection<S, St: Store> {
     conversation: Conversation<S>,

@@ -8,7 +8,7 @@ use anywire_core::request::Refusal;
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::pipe::SpliceFlags;
 
-use super::{Halt, HostReader, HostWriter, Received, Sent};
+use crate::engine::{Halt, HostReader, HostWriter, Received, Sent};
 use crate::folder::{FolderReader, FolderWriter};
 
 /// So much is looked at, read ahead and sent at once.
