@@ -269,15 +269,15 @@ impl<S: Session> Player<'_, '_, '_, S> {
     /// Nothing comes until the deadline, or for a while.
     fn sleep(&mut self, pending: bool) {
         let deadline = self.conversation.deadline(&self.limits, pending);
-        let while_ = Duration::from_millis(self.choices.word().into());
+        let pause = Duration::from_millis(self.choices.word().into());
         self.now = match deadline {
-            Some(deadline) if while_.is_zero() || self.now + while_ > deadline => {
+            Some(deadline) if pause.is_zero() || self.now + pause > deadline => {
                 // Late, or in time.
                 let late = Duration::from_micros((self.choices.byte() % 4).into());
                 self.now.max(deadline) + late
             }
-            None if while_.is_zero() && !pending => panic!("it waits for ever"),
-            _ => self.now + while_,
+            None if pause.is_zero() && !pending => panic!("it waits for ever"),
+            _ => self.now + pause,
         };
         self.conversation.expire(self.now, &self.limits, pending);
     }
