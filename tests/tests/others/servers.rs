@@ -17,7 +17,7 @@ pub(crate) struct Talk {
     pub(crate) program: &'static str,
     pub(crate) name: &'static str,
     udp: bool,
-    /// As a shell has it: `$P` is the port, `$V` 4 or 6.
+    /// As a shell has it: `$B` is the address, `$A` the same in brackets where it is one of IPv6, `$P` the port, `$V` 4 or 6.
     server: &'static str,
     client: &'static [&'static str],
     /// What it is told.
@@ -46,14 +46,14 @@ const SIZE: &str = "The size of photo.jpg is 55696";
 const FIXED_SAYS: &str = "46 messages of 1234 bytes came back";
 
 pub(crate) const TALKS: [Talk; 15] = [
-    talk("ncat", "echo", "ncat -$V -l -k $P -e /bin/cat", ECHO, "Received: over there"),
-    talk("ncat", "fixed", "ncat -$V -l -k $P -e /bin/cat", FIXED, FIXED_SAYS),
+    talk("ncat", "echo", "ncat -l -k $B $P -e /bin/cat", ECHO, "Received: over there"),
+    talk("ncat", "fixed", "ncat -l -k $B $P -e /bin/cat", FIXED, FIXED_SAYS),
     Talk {
         udp: true,
         ..talk(
             "ncat",
             "echo over UDP",
-            "ncat -$V -u -l -k $P -e /bin/cat",
+            "ncat -u -l -k $B $P -e /bin/cat",
             UDP,
             "received over there",
         )
@@ -62,25 +62,31 @@ pub(crate) const TALKS: [Talk; 15] = [
     talk(
         "nc",
         "file",
-        "nc -$V -lN $P <one.bin",
+        "nc -lN $B $P <one.bin",
         &["client", "file", "one.bin"],
         "The size of one.bin is 1",
     ),
     talk(
         "nc",
         "knock",
-        "nc -$V -lN $P </dev/null",
+        "nc -lN $B $P </dev/null",
         &["client", "knock", "--count", "1"],
         "Connected to ",
     ),
-    talk("socat", "echo", "socat TCP$V-LISTEN:$P,fork EXEC:cat", ECHO, "Received: over there"),
-    talk("socat", "fixed", "socat TCP$V-LISTEN:$P,fork EXEC:cat", FIXED, FIXED_SAYS),
+    talk(
+        "socat",
+        "echo",
+        "socat TCP$V-LISTEN:$P,bind=$A,fork EXEC:cat",
+        ECHO,
+        "Received: over there",
+    ),
+    talk("socat", "fixed", "socat TCP$V-LISTEN:$P,bind=$A,fork EXEC:cat", FIXED, FIXED_SAYS),
     Talk {
         udp: true,
         ..talk(
             "socat",
             "echo over UDP",
-            "socat UDP$V-LISTEN:$P,fork EXEC:cat",
+            "socat UDP$V-LISTEN:$P,bind=$A,fork EXEC:cat",
             UDP,
             "received over there",
         )
@@ -90,7 +96,7 @@ pub(crate) const TALKS: [Talk; 15] = [
         ..talk(
             "socat",
             "message",
-            "socat TCP$V-LISTEN:$P,fork EXEC:'sed -u -f message.sed'",
+            "socat TCP$V-LISTEN:$P,bind=$A,fork EXEC:'sed -u -f message.sed'",
             &["client", "message"],
             "Message: one\n",
         )
@@ -100,7 +106,7 @@ pub(crate) const TALKS: [Talk; 15] = [
         ..talk(
             "socat",
             "greet",
-            "socat TCP$V-LISTEN:$P,fork EXEC:'sed -u -f greet.sed'",
+            "socat TCP$V-LISTEN:$P,bind=$A,fork EXEC:'sed -u -f greet.sed'",
             &["client", "greet"],
             "World Ali",
         )
@@ -108,17 +114,17 @@ pub(crate) const TALKS: [Talk; 15] = [
     talk(
         "socat",
         "date",
-        "socat TCP$V-LISTEN:$P,fork EXEC:'bash date.sh'",
+        "socat TCP$V-LISTEN:$P,bind=$A,fork EXEC:'bash date.sh'",
         &["client", "date"],
         "20",
     ),
-    talk("socat", "file", "socat TCP$V-LISTEN:$P,fork EXEC:'bash file.sh'", FILE, SIZE),
+    talk("socat", "file", "socat TCP$V-LISTEN:$P,bind=$A,fork EXEC:'bash file.sh'", FILE, SIZE),
     Talk {
         status: 1,
         ..talk(
             "socat",
             "a file that breaks off",
-            "socat TCP$V-LISTEN:$P,linger=0 EXEC:'bash breaks.sh'",
+            "socat TCP$V-LISTEN:$P,bind=$A,linger=0 EXEC:'bash breaks.sh'",
             FILE,
             "",
         )
@@ -190,7 +196,7 @@ impl Talk {
     fn start(self, net: Net, dir: &Path, port: u16) -> Server {
         let version = if net.is_ipv6() { "6" } else { "4" };
         let script = self.server.replace("$P", &port.to_string()).replace("$V", version);
-        let script = script.replace("$B", net.theirs());
+        let script = script.replace("$B", net.theirs()).replace("$A", &net.bracketed(net.theirs()));
         let mut server = Command::new("timeout");
         server.args(["60", "bash", "-c", &script]).current_dir(dir).env("SCRIPT", PEER);
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
