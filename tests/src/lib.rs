@@ -15,6 +15,7 @@ pub mod programs;
 pub mod samples;
 pub mod scenarios;
 pub mod seeds;
+pub mod shell;
 pub mod skip;
 pub mod transports;
 pub mod uploads;

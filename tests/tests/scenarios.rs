@@ -4,18 +4,16 @@
 //! `--release`; what fails says how to try it alone.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anywire_tests::matrix::{Matrix, Outcome};
-use anywire_tests::programs::program;
 use anywire_tests::scenarios::{self, Applies, Scenario};
-use anywire_tests::seeds;
-use anywire_tests::transports::{self, Frontend, TAP_PROBLEM, Transport};
+use anywire_tests::transports::{self, Frontend, Transport};
 use anywire_tests::world::{Cuts, World};
+use anywire_tests::{seeds, shell, skip};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 static MATRIX: Matrix = Matrix::new();
@@ -36,7 +34,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Most trials wait: for a silence, a limit, a peer.
     arguments.test_threads.get_or_insert(THREADS);
-    enter_tap_shell();
+    shell::enter();
     let transports: Vec<_> = transports::all().into_iter().filter(chosen).collect();
     let scenarios = scenarios::all();
     let mut trials = Vec::new();
@@ -90,38 +88,12 @@ fn tell_what_took_long() {
     }
 }
 
-/// Runs this program again inside `cargo xtask tap shell`, so that there is a TAP; or notes why that cannot be.
-fn enter_tap_shell() {
-    if std::env::var_os(TAP_PROBLEM).is_some() || only("std") {
-        return;
-    }
-    let mut probe = program("xtask");
-    let probe = probe.args(["tap", "shell", "--", "true"]).output().expect("xtask can be run");
-    let problem = String::from_utf8_lossy(&probe.stderr).trim().to_owned();
-    let this = std::env::current_exe().expect("a test has a path");
-    let mut again = if probe.status.success() {
-        let mut shell = program("xtask");
-        shell.args(["tap", "shell", "--"]).arg(this).env(TAP_PROBLEM, "");
-        shell
-    } else {
-        let mut outside = Command::new(this);
-        outside.env(TAP_PROBLEM, format!("there is no TAP: {problem}"));
-        outside
-    };
-    let error = again.args(std::env::args_os().skip(1)).exec();
-    panic!("this program cannot run itself: {error}");
-}
-
-fn only(frontend: &str) -> bool {
-    std::env::var("ANYWIRE_FRONTEND").is_ok_and(|only| only == frontend)
-}
-
 /// `ANYWIRE_FRONTEND` leaves out the other frontend's transports.
 fn chosen(transport: &Transport) -> bool {
     match transport.frontend {
         Frontend::Core => true,
-        Frontend::Std => !only("smoltcp"),
-        Frontend::Smoltcp => !only("std"),
+        Frontend::Std => !shell::only("smoltcp"),
+        Frontend::Smoltcp => !shell::only("std"),
     }
 }
 
@@ -168,8 +140,7 @@ fn trial(
     missing: Option<String>,
 ) -> Trial {
     let name = name(scenario, transport, cuts);
-    if missing.is_some() && std::env::var("ANYWIRE_REQUIRE").is_ok_and(|what| what.contains("tap"))
-    {
+    if missing.is_some() && skip::required("tap") {
         return Trial::test(name, move || {
             MATRIX.note(at, transport.name, Outcome::Failed);
             Err(Failed::from(missing.unwrap_or_default()))

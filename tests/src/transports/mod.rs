@@ -15,7 +15,6 @@ use anywire_core::service::{About, Setting, SettingError, StreamService, Visitor
 use crate::network::{Network, Setup};
 use crate::scenarios::{Applies, Scenario};
 use crate::world::Cuts;
-pub use tap::PROBLEM as TAP_PROBLEM;
 
 /// A kind of wire with a server on it.
 #[derive(Clone, Copy)]
@@ -104,6 +103,11 @@ pub fn all() -> Vec<Transport> {
         tap::CLIENT_IPV6,
     ];
     [&clean[..], &sim::LOSSY].concat()
+}
+
+/// What a peer and a server send on a clean simulated wire, as a file that Wireshark and tshark open.
+pub fn captured(setup: Setup, ipv6: bool, peer: Peer<'_>) -> anyhow::Result<Vec<u8>> {
+    sim::captured(setup, ipv6, peer)
 }
 
 /// A service whose sessions are watched: a breach of the contract, by a session or its driver, is an abort that no

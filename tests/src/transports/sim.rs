@@ -9,6 +9,7 @@ use anywire_core::conversation::Limits;
 use anywire_core::datagram::{DatagramService, MAX_DATAGRAM};
 use anywire_core::date::Date;
 use anywire_core::event::{End, Event};
+use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
 use anywire_smoltcp::chance::Chance;
 use anywire_smoltcp::endpoint::Endpoint;
@@ -19,6 +20,7 @@ use anywire_smoltcp::stack::{self, Stack};
 use anywire_smoltcp::stream::Stream;
 use anywire_smoltcp::udp::{self, Asker, Datagrams};
 use smoltcp::iface::SocketStorage;
+use smoltcp::phy::{PcapLinkType, PcapSink};
 use smoltcp::socket::udp::PacketMetadata;
 
 use super::store::{Files, SharedStore};
@@ -82,10 +84,35 @@ impl Way {
 }
 
 fn with(setup: Setup, way: Way, peer: Peer<'_>) -> anyhow::Result<()> {
-    let mut run = Run { setup, way, peer, ran: None };
+    let mut run = Run { setup, way, peer, frames: &mut |_, _| {}, ran: None };
     with_service(setup, &mut run);
     run.ran.unwrap_or_else(|| Err(anyhow::anyhow!("no service {}", setup.service)))
 }
+
+/// The same on a clean wire, as a file that Wireshark and tshark open.
+pub(super) fn captured(setup: Setup, ipv6: bool, peer: Peer<'_>) -> anyhow::Result<Vec<u8>> {
+    let mut file = Capture(Vec::new());
+    file.global_header(PcapLinkType::Ethernet);
+    let frames = &mut |now: Instant, frame: &[u8]| {
+        let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+        file.packet(smoltcp::time::Instant::from_micros(micros), frame);
+    };
+    let mut run = Run { setup, way: Way { ipv6, loss: None }, peer, frames, ran: None };
+    with_service(setup, &mut run);
+    run.ran.unwrap_or_else(|| Err(anyhow::anyhow!("no service {}", setup.service)))?;
+    Ok(file.0)
+}
+
+struct Capture(Vec<u8>);
+
+impl PcapSink for Capture {
+    fn write(&mut self, data: &[u8]) {
+        self.0.extend_from_slice(data);
+    }
+}
+
+/// Is shown every frame.
+type Frames<'f> = &'f mut (dyn FnMut(Instant, &[u8]) + Send);
 
 /// What a wire does that loses so many percent.
 fn link(loss: u8) -> Link {
@@ -142,6 +169,7 @@ struct Run<'p> {
     setup: Setup,
     way: Way,
     peer: Peer<'p>,
+    frames: Frames<'p>,
     ran: Option<anyhow::Result<()>>,
 }
 
@@ -149,9 +177,11 @@ impl Run<'_> {
     fn serve(&mut self, served: impl Served + Send) {
         // An interface has its reassembly buffers in itself: more than a test's stack holds.
         let thread = std::thread::Builder::new().stack_size(64 << 20);
-        let (setup, way, peer) = (self.setup, self.way, &mut *self.peer);
+        let (setup, way) = (self.setup, self.way);
+        let (frames, peer) = (&mut *self.frames, &mut *self.peer);
         self.ran = Some(std::thread::scope(|scope| {
-            let ran = thread.spawn_scoped(scope, move || run(setup, way, served, peer))?.join();
+            let ran =
+                thread.spawn_scoped(scope, move || run(setup, way, served, frames, peer))?.join();
             ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         }));
     }
@@ -250,9 +280,17 @@ impl<D: DatagramService + 'static> Served for OverDatagrams<D> {
     }
 }
 
-fn run<S: Served>(setup: Setup, way: Way, served: S, peer: Peer<'_>) -> anyhow::Result<()> {
+fn run<S: Served>(
+    setup: Setup,
+    way: Way,
+    served: S,
+    frames: Frames<'_>,
+    peer: Peer<'_>,
+) -> anyhow::Result<()> {
     let (mut to_b, mut to_a) = (vec![Packet::EMPTY; PACKETS], vec![Packet::EMPTY; PACKETS]);
+    let mut watch = |now, _, frame: &[u8]| frames(now, frame);
     let mut wire = Wire::new(&mut to_b, &mut to_a);
+    wire.watch(&mut watch);
     wire.set_seed(setup.seed);
     wire.set_links(way.loss.map(link).unwrap_or_default());
     let [mut server, mut client] = [Side::A, Side::B].map(|side| sim::interface(&mut wire, side));

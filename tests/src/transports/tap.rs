@@ -29,6 +29,7 @@ use super::store::{Files, SharedStore};
 use super::{Frontend, Peer, Transport, WithService, with_service};
 use crate::network::{Awaited, Handle, Network, Received, Reset, Setup};
 use crate::programs::program;
+use crate::shell;
 
 /// Our stack serves, Linux connects.
 pub(super) const SERVER: Transport =
@@ -56,7 +57,7 @@ const fn on_tap(
     about: &'static str,
     with: fn(Setup, Peer<'_>) -> anyhow::Result<()>,
 ) -> Transport {
-    Transport { missing, ..Transport::new(name, about, Frontend::Smoltcp, with) }
+    Transport { missing: shell::problem, ..Transport::new(name, about, Frontend::Smoltcp, with) }
 }
 
 fn serve(setup: Setup, ipv6: bool, peer: Peer<'_>) -> anyhow::Result<()> {
@@ -74,17 +75,6 @@ fn connect(setup: Setup, ipv6: bool, peer: Peer<'_>) -> anyhow::Result<()> {
     peer(&mut TapClient { server, client, streams: Vec::new() });
     drop(device);
     Ok(())
-}
-
-/// Set to what went wrong, or to nothing, by whoever ran this program inside a tap shell.
-pub const PROBLEM: &str = "ANYWIRE_TAP_PROBLEM";
-
-fn missing() -> Option<String> {
-    match std::env::var(PROBLEM) {
-        Ok(problem) if problem.is_empty() => None,
-        Ok(problem) => Some(problem),
-        Err(_) => Some("this does not run inside `cargo xtask tap shell`".into()),
-    }
 }
 
 /// A device, for one trial: the number behind its name.

@@ -32,6 +32,8 @@ fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Option<Vec<String>> 
     }
     tshark.args(fields.iter().flat_map(|field| ["-e", field]));
     if Command::new("tshark").arg("--version").output().is_err() {
+        let must = std::env::var("ANYWIRE_REQUIRE").is_ok_and(|what| what.contains("tshark"));
+        assert!(!must, "there is no tshark");
         eprintln!(
             "SKIPPED: what tshark says of a capture, because there is no tshark (apt-get install tshark)"
         );
