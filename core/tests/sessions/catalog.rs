@@ -119,6 +119,7 @@ fn reasons_say_what_happened() {
     for (reason, text) in reasons {
         assert_eq!(reason.to_string(), text);
     }
+    assert_eq!(super::name("a.txt").to_string(), "a.txt");
 }
 
 #[test]
