@@ -291,4 +291,61 @@ mod tests {
             Exchange::new(b"", false, &mut [], Instant::ZERO, Some(Answer::Created), &mut host);
         assert_eq!(advance(&mut checked, &mut io), broken(Breach::WrongAnswer));
     }
+
+    #[test]
+    fn an_answer_to_something_else_is_seen() {
+        /// Asks for a line.
+        struct Asking;
+
+        impl Session for Asking {
+            const HOLD: usize = 0;
+            fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+                if io.answer().is_some() { Next::Finish } else { Next::Ask }
+            }
+            fn request<'a>(&'a self, _: &'a [u8]) -> Option<Request<'a>> {
+                Some(Request::Line { prompt: "", max: 0 })
+            }
+        }
+
+        let after = |answer| {
+            let mut checked = Checked::new(Asking);
+            let mut offer = |answer| {
+                let (mut host, now) = ((), Instant::ZERO);
+                let mut io = Exchange::new(b"", false, &mut [], now, answer, &mut host);
+                advance(&mut checked, &mut io)
+            };
+            assert_eq!(offer(None), Halt::Ask);
+            offer(Some(answer))
+        };
+        assert_eq!(after(Answer::Line(None)), Halt::Finish);
+        for other in [Answer::Created, Answer::Committed, Answer::Opened { len: 1 }] {
+            assert_eq!(after(other), broken(Breach::WrongAnswer));
+        }
+    }
+
+    #[test]
+    fn an_end_is_offered_once_and_nothing_behind_it() {
+        /// Waits for the time alone.
+        struct Dawdling;
+
+        impl Session for Dawdling {
+            const HOLD: usize = 8;
+            fn step(&mut self, io: &mut Exchange<'_>) -> Next {
+                Next::Wait(Phase::Inside, Some(io.now() + core::time::Duration::from_secs(1)))
+            }
+        }
+
+        let offer = |checked: &mut Checked<Dawdling>, input: &[u8], ended, micros| {
+            let (mut host, now) = ((), Instant::from_micros(micros));
+            advance(checked, &mut Exchange::new(input, ended, &mut [], now, None, &mut host))
+        };
+        let after = |input: &[u8], ended| {
+            let mut checked = Checked::new(Dawdling);
+            offer(&mut checked, b"ab", true, 1);
+            offer(&mut checked, input, ended, 2)
+        };
+        assert_eq!(after(b"ab", false), broken(Breach::EndedTwice));
+        assert_eq!(after(b"abc", true), broken(Breach::EndedTwice));
+        assert!(matches!(after(b"ab", true), Halt::Wait(..)));
+    }
 }

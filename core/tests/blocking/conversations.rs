@@ -355,3 +355,40 @@ fn a_session_that_waits_for_the_time_alone_fails_where_it_cannot_be_had() {
     }
     assert_eq!(hold_bare(Dawdling, true), End::Aborted(Reason::Failed));
 }
+
+#[test]
+fn a_plain_line_is_flushed_behind_each_answer() {
+    /// A line that keeps what is written until it is flushed.
+    #[derive(Default)]
+    struct Buffered {
+        unread: Vec<u8>,
+        kept: Vec<u8>,
+        out: Vec<u8>,
+    }
+    impl ErrorType for Buffered {
+        type Error = core::convert::Infallible;
+    }
+    impl Read for Buffered {
+        fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
+            assert!(self.kept.is_empty(), "it waits for an answer to what has not left");
+            let len = self.unread.len().min(buf.len()).min(1);
+            self.unread.drain(..len).zip(buf).for_each(|(from, to)| *to = from);
+            Ok(len)
+        }
+    }
+    impl Write for Buffered {
+        fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> {
+            self.kept.extend_from_slice(buf);
+            Ok(buf.len())
+        }
+        fn flush(&mut self) -> Result<(), Self::Error> {
+            self.out.append(&mut self.kept);
+            Ok(())
+        }
+    }
+    let mut wire = Plain(Buffered { unread: b"abc".to_vec(), ..Buffered::default() });
+    let buffers = Buffers { input: &mut [0; 8], output: &mut [0; 8] };
+    let limits = Limits::default();
+    let outcome = converse(echo::Session, &mut wire, &mut NoStore, &mut (), buffers, &limits);
+    assert_eq!((outcome.end, &wire.0.out[..]), (End::Finished, &b"abc"[..]));
+}

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anywire_core::datagram::DatagramService;
+use anywire_core::event::Host;
 use anywire_core::exchange::Exchange;
 use anywire_core::instant::Instant;
 use anywire_core::request::{Answer, Refusal, Stop};
@@ -119,6 +120,7 @@ fn reasons_say_what_happened() {
     for (reason, text) in reasons {
         assert_eq!(reason.to_string(), text);
     }
+    assert_eq!(super::name("a.txt").to_string(), "a.txt");
 }
 
 #[test]
@@ -127,4 +129,11 @@ fn an_exchange_shows_how_much_there_is_and_no_content() {
     let io = Exchange::new(b"secret", false, &mut output, Instant::ZERO, None, &mut host);
     let shown = format!("{io:?}");
     assert!(shown.contains("input: 6") && shown.contains("room: 8"), "{shown}");
+}
+
+#[test]
+fn a_host_that_says_nothing_else_has_nothing() {
+    assert_eq!(Host::line(&mut (), "", &mut [0; 2]), None);
+    assert!(!Host::entropy(&mut (), &mut [0; 2]));
+    assert_eq!(Host::date(&mut ()), None);
 }

@@ -181,3 +181,37 @@ fn what_has_arrived_beats_a_deadline_though_other_frames_come_first() {
     sim::Station::poll(&mut sim.net.b, silence, &mut sim.net.wire.end(Side::B));
     assert_eq!(sim.read_all(at).unwrap(), b"content");
 }
+
+#[test]
+fn bodies_go_into_the_store_and_nothing_behind_them() {
+    use anywire_core::service::upload::Upload;
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Upload), 1, (8192, 2048), Settings::default())]);
+    let at = sim.connect(Upload::ABOUT.port);
+    let bodies = [pattern(30_000), Vec::new(), pattern(5000)];
+    for (name, body) in ["a", "b", "c"].into_iter().zip(&bodies) {
+        sim.send(at, &[&[1, 1, 0], name.as_bytes()].concat());
+        assert_eq!(sim.read_exact(at, 2), b"OK");
+        let len = (body.len() as u32).to_le_bytes();
+        // In pieces, of which the first one is the head and a byte of the body.
+        let all = [&[5], &len[..], body].concat();
+        let (front, back) = all.split_at(all.len().min(6));
+        sim.send(at, front);
+        sim.net.run(MS);
+        sim.send(at, back);
+    }
+    sim.shutdown(at);
+    assert_eq!(sim.read_all(at), Ok(Vec::new()));
+    for (name, body) in ["a", "b", "c"].into_iter().zip(&bodies) {
+        let name = FileName::new(name.as_bytes()).unwrap();
+        assert!(sim.net.a.store.get(name) == Some(&body[..]), "{name}");
+    }
+    // A body that does not come to its end is not stored, and its place is free again.
+    let at = sim.connect(Upload::ABOUT.port);
+    sim.send(at, b"\x01\x01\0d");
+    assert_eq!(sim.read_exact(at, 2), b"OK");
+    sim.send(at, b"\x05\xff\0\0\0short");
+    sim.shutdown(at);
+    assert_eq!(sim.read_all(at), Err(StreamError::Reset));
+    assert_eq!((sim.net.a.store.len(), sim.net.a.store.in_use()), (3, 3));
+}

@@ -162,7 +162,7 @@ fn stack(wire: &mut Wire<'_>, side: Side, sockets: usize, backlog: usize) -> Sta
         stack::Memory {
             sockets: leak((0..sockets).map(|_| SocketStorage::EMPTY).collect()),
             output: leak(vec![0; 65_536]),
-            hold: leak(vec![0; 4096]),
+            hold: leak(vec![0; 8192]),
             backlog: leak(vec![Parked::EMPTY; backlog]),
         },
     )

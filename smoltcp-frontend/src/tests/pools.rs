@@ -329,6 +329,60 @@ fn a_peer_that_does_not_end_is_forgotten_when_it_has_been_drained_long_enough() 
     assert_eq!(sim.read(at), Err(StreamError::Reset), "but whoever goes on is told");
 }
 
+/// The conversation is over when its last bytes are in the send ring.
+#[test]
+fn who_reads_slowly_gets_all_of_it_and_who_does_not_read_is_reset() {
+    let mut settings = Settings::default();
+    settings.limits.idle = Some(SECOND);
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(file::File), 1, (2048, 4096), settings)]);
+    let content = pattern(4000);
+    sim.file("f", &content);
+    let ask = |sim: &mut Sim| {
+        let at = sim.stream(400, 512);
+        sim.dial(at, FILE);
+        sim.connected(at).unwrap();
+        sim.send(at, b"f\n");
+        sim.shutdown(at);
+        at
+    };
+    let at = ask(&mut sim);
+    let mut got = Vec::new();
+    while got.len() < content.len() {
+        // Each time nearly as long as the limit, and all in all several times that.
+        sim.net.run(MS * 700);
+        let some = sim.read(at).unwrap();
+        assert!(!some.is_empty(), "an end after {} bytes", got.len());
+        got.extend(some);
+    }
+    assert!(got == content);
+    assert_eq!(sim.read(at), Ok(Vec::new()));
+    assert_eq!(sim.log.ends(), [End::Finished]);
+
+    let at = ask(&mut sim);
+    sim.net.run(MS * 900);
+    assert_eq!(sim.counts().closing, 1, "{:?}", sim.counts());
+    sim.net.run(SECOND);
+    assert_eq!(sim.counts().listening, 1);
+    assert_eq!(sim.read_all(at), Err(StreamError::Reset));
+}
+
+#[test]
+fn what_comes_behind_the_last_message_does_not_keep_the_peers_end_away() {
+    let mut settings = Settings::default();
+    settings.limits.drain_len = 1000;
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(file::File), 1, (1024, 2048), settings)]);
+    sim.file("f", b"content");
+    let at = sim.connect(FILE);
+    // More than is discarded while the conversation lasts, and more than the ring holds besides.
+    sim.send(at, &[&b"f\n"[..], &pattern(2900)].concat());
+    sim.shutdown(at);
+    assert_eq!(sim.read_all(at), Ok(b"content".to_vec()));
+    sim.net.run(MS * 500);
+    assert_eq!(sim.counts().time_wait, 1, "{:?}", sim.counts());
+}
+
 #[test]
 fn memory_that_is_too_small_is_told_and_nothing_panics() {
     use crate::pool::PoolError;

@@ -24,6 +24,23 @@ fn files_that_cannot_be_sent_by_the_system_are_copied() {
 }
 
 #[test]
+fn a_file_that_grows_is_sent_as_long_as_it_was() {
+    const LEN: u64 = 32 << 20;
+    let server = serve(Options::default(), Watched(File));
+    let file = std::fs::File::create(server.dir.path().join("a")).unwrap();
+    // The last piece is no whole one.
+    file.set_len(LEN - 1000).unwrap();
+    let mut stream = server.connect();
+    stream.write_all(b"a\n").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    // It is open, and so much is not on its way yet.
+    file.set_len(LEN).unwrap();
+    let rest = std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    assert_eq!(rest, LEN - 1000 - 1);
+    assert_eq!(server.end(), End::Finished);
+}
+
+#[test]
 fn a_file_that_becomes_shorter_is_a_reset() {
     let server = serve(Options::default(), Watched(File));
     let path = server.dir.path().join("a");
