@@ -21,6 +21,13 @@ pub trait Store {
     /// Opens the regular file `name`, and says how many bytes it has.
     fn open(&mut self, name: FileName<'_>) -> Result<(Self::Reader, u64), Refusal>;
 
+    /// The same, if it need not wait: what it would have to wait for, and what it would refuse, is `None`, as everything is by default. Drivers
+    /// that must not block try this first.
+    fn open_at_once(&mut self, name: FileName<'_>) -> Option<(Self::Reader, u64)> {
+        let _ = name;
+        None
+    }
+
     /// Reads the next bytes of a file; 0 is its end (`buf` is never empty).
     fn read(&mut self, file: &mut Self::Reader, buf: &mut [u8]) -> Result<usize, Refusal>;
 

@@ -45,6 +45,8 @@ struct Replies {
 /// A [`Datagrams`] of any service.
 pub(super) trait Served: Send {
     fn socket(&mut self) -> &mut UdpSocket;
+    /// Whether it waits until the socket takes its replies.
+    fn is_blocked(&self) -> bool;
     /// Answers what has come, and says how many there were and whether there may be more.
     fn serve(&mut self, buf: &mut [u8], max: usize) -> (usize, bool);
 }
@@ -177,6 +179,10 @@ impl<D: DatagramService> Datagrams<D> {
 impl<D: DatagramService + Send> Served for Datagrams<D> {
     fn socket(&mut self) -> &mut UdpSocket {
         &mut self.socket
+    }
+
+    fn is_blocked(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     fn serve(&mut self, buf: &mut [u8], max: usize) -> (usize, bool) {

@@ -149,8 +149,7 @@ impl<St: HostStore> Worker<St> {
 
     pub(super) fn add_datagram(&mut self, mut served: Box<dyn Served>) -> io::Result<()> {
         let token = Key::new(DATAGRAMS, self.datagrams.len()).token();
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(served.socket(), token, both)?;
+        self.poll.registry().register(served.socket(), token, Interest::READABLE)?;
         self.datagrams.push((served, false));
         Ok(())
     }
@@ -328,9 +327,21 @@ impl<St: HostStore> Worker<St> {
 
     /// Answers the datagrams that wait.
     fn receive(&mut self) {
-        for (served, ready) in &mut self.datagrams {
+        for (at, (served, ready)) in self.datagrams.iter_mut().enumerate() {
             if *ready {
+                let was_blocked = served.is_blocked();
                 let (answered, more) = served.serve(&mut self.cx.input, self.allowed);
+                if was_blocked != served.is_blocked() {
+                    // Only then: that there is room the system tells whenever a datagram of ours has been read somewhere.
+                    let interest = match served.is_blocked() {
+                        true => Interest::READABLE | Interest::WRITABLE,
+                        false => Interest::READABLE,
+                    };
+                    let (token, registry) = (Key::new(DATAGRAMS, at).token(), self.poll.registry());
+                    if let Err(error) = registry.reregister(served.socket(), token, interest) {
+                        tracing::error!(%error, "a socket for datagrams cannot be registered");
+                    }
+                }
                 *ready = more && self.allowed > answered;
                 if self.options.once {
                     self.allowed -= answered;

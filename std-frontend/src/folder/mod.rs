@@ -204,6 +204,29 @@ impl Store for FolderStore {
         Ok((FolderReader { file: Arc::new(file.into()), at: 0, warm: 0 }, len))
     }
 
+    /// Where the kernel knows the name without looking on the disk.
+    #[cfg(target_os = "linux")]
+    fn open_at_once(&mut self, name: FileName<'_>) -> Option<(FolderReader, u64)> {
+        use rustix::fs::{ResolveFlags, fstat, openat2};
+        let open = |flags| {
+            let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let folder = &**self.folder.as_ref()?;
+            openat2(folder, name.as_str(), flags, Mode::empty(), ResolveFlags::CACHED).ok()
+        };
+        let is_regular = |stat: &rustix::fs::Stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        };
+        // This does not open it yet: it may be a FIFO.
+        let found = fstat(open(OFlags::PATH)?).ok()?;
+        if !is_regular(&found) {
+            return None;
+        }
+        let file = open(OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let stat = fstat(&file).ok().filter(is_regular)?;
+        let len = u64::try_from(stat.st_size).unwrap_or_default();
+        Some((FolderReader { file: Arc::new(file.into()), at: 0, warm: 0 }, len))
+    }
+
     fn read(&mut self, file: &mut FolderReader, buf: &mut [u8]) -> Result<usize, Refusal> {
         let n =
             retried(|| file.file.read_at(buf, file.at)).map_err(|error| failed("read", &error))?;
@@ -367,6 +390,13 @@ mod tests {
         for other in ["folder", "outside", "inside", "fifo"] {
             assert_eq!(store.open(name(other)).err(), Some(Refusal::NotAFile), "{other}");
             assert_eq!(store.create(name(other), true).err(), Some(Refusal::NotAFile), "{other}");
+        }
+        // What is to wait for, and what is refused, is not to be had at once.
+        for other in ["absent", "folder", "outside", "inside", "fifo"] {
+            assert!(store.open_at_once(name(other)).is_none(), "{other}");
+        }
+        if cfg!(target_os = "linux") {
+            assert_eq!(store.open_at_once(name("real")).unwrap().1, 5);
         }
     }
 

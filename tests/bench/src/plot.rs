@@ -10,7 +10,7 @@ use crate::table::{Measured, short};
 const WIDTH: u32 = 900;
 const LINE: i32 = 18;
 
-/// Draws the first number of each row, in which longer is better, with the best of a row as long as can be.
+/// Draws what each row costs: the first number of which less is better.
 pub(crate) fn draw(rows: &[Measured], dir: &Path, machine: &str) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     let lines: usize = rows.iter().map(|row| row.runs.len() + 2).sum();
@@ -29,12 +29,14 @@ pub(crate) fn draw(rows: &[Measured], dir: &Path, machine: &str) -> Result<()> {
     write((10, y), machine.to_owned(), false, grey)?;
     y += LINE + 6;
     for row in rows {
-        let Some(metric) = row.metrics.first() else { continue };
-        let better = if metric.more_is_better { "more" } else { "less" };
-        let title = format!("{} ({}, {better} is better)", row.about, metric.name);
+        let Some(at) = row.metrics.iter().position(|metric| !metric.more_is_better) else {
+            continue;
+        };
+        let metric = row.metrics[at];
+        let title = format!("{} ({}, less is better)", row.about, metric.name);
         write((10, y), title, true, dark)?;
         y += LINE;
-        let values: Vec<_> = (0..row.runs.len()).map(|run| row.median(run, 0)).collect();
+        let values: Vec<_> = (0..row.runs.len()).map(|run| row.median(run, at)).collect();
         let most = values.iter().copied().fold(0.0, f64::max);
         for (run, (name, _)) in row.runs.iter().enumerate() {
             write((20, y), (*name).to_owned(), false, dark)?;

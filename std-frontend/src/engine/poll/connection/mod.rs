@@ -269,10 +269,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 Turn::More
             }
             Want::Input => self.input(cx, observer),
-            Want::Answer => {
-                self.ask(key, cx);
-                Turn::Park
-            }
+            Want::Answer => self.ask(key, cx, observer),
             Want::Send { left } => self.send(left, key, cx, observer),
             Want::Receive { left } => self.receive(left, key, cx),
             Want::Shutdown => {

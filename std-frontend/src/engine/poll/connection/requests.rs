@@ -18,9 +18,18 @@ use crate::engine::{LinkHost, Observer};
 use crate::shim::has_vanished;
 
 impl<S: Session, St: HostStore> Connection<S, St> {
-    /// Hands a request to another thread. What is held stays as it is until the answer has come.
-    pub(super) fn ask(&mut self, key: Key, cx: &mut Context<St>) {
-        let owned = self.conversation.request(&self.held).map(Owned::from);
+    /// Hands a request to another thread, unless it can be carried out without waiting. What is held stays as it is until the answer has
+    /// come.
+    pub(super) fn ask(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) -> Turn {
+        let request = self.conversation.request(&self.held);
+        if let (Some(Request::Open { name }), None) = (&request, &self.file)
+            && let Some((file, len)) = cx.store.open_at_once(*name)
+        {
+            self.file = Some(Box::new(OpenFile::Reading(file)));
+            self.step(0, Some(Answer::Opened { len }), cx, observer);
+            return Turn::More;
+        }
+        let owned = request.map(Owned::from);
         let (mut store, peer) = (cx.store.clone(), self.link.peer);
         let lent = Lent { file: self.file.take().map(|file| *file), stream: None };
         self.start(key, cx, lent, move |lent| {
@@ -29,6 +38,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 None => Answer::Refused(Refusal::Unsupported),
             })
         });
+        Turn::Park
     }
 
     fn start(
