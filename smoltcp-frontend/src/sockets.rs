@@ -199,6 +199,11 @@ impl<'a> Sockets<'a> {
         &mut self.sets[set % SETS]
     }
 
+    /// A set has sent what may have ended something: its sockets are to be stepped for that.
+    pub(crate) fn ended(&mut self, set: usize) {
+        self.fed |= bit(set);
+    }
+
     /// A set has sent all that it had; says whether its sockets are to be stepped for that: since it `ended` anything, or since a time was over.
     pub(crate) fn sent(
         &mut self,
@@ -213,7 +218,7 @@ impl<'a> Sockets<'a> {
         let over = was_due.is_some_and(|due| due <= now);
         *was_due = due;
         if ended || over {
-            self.fed |= bit(set);
+            self.ended(set);
         }
         ended || over
     }

@@ -419,6 +419,9 @@ impl<'a> Stack<'a> {
                 // In each round every socket sends one frame at most: one that is alone always finds room, or is not asked.
                 self.full = device.transmit(at).is_none();
                 if self.full {
+                    if ended_here {
+                        self.sockets.ended(set);
+                    }
                     return true;
                 }
                 let mut watched = Watched::new(device);
