@@ -3,18 +3,19 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 
-use smoltcp::iface::{Interface, SocketHandle};
+use smoltcp::iface::Interface;
 use smoltcp::socket::Socket as AnySocket;
 use smoltcp::socket::dhcpv4::{Config, Event, Socket};
 use smoltcp::time::Duration;
 use smoltcp::wire::{DHCP_MAX_DNS_SERVER_COUNT, IpAddress, IpCidr, Ipv4Cidr};
 
+use crate::sockets::Handle;
 use crate::stack::Stack;
 
 /// The DHCP client of a stack on Ethernet. It looks after the interface's IPv4 address and its router; what else is there it leaves alone.
 #[derive(Debug)]
 pub struct Dhcp {
-    handle: SocketHandle,
+    handle: Handle,
     lease: Option<Lease>,
 }
 

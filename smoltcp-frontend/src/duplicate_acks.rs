@@ -10,12 +10,11 @@
 //! An ACK that changes the window is no duplicate. So in these two cases each segment without data has another window: any, for a socket that
 //! will send no data any more, and one a few bytes smaller for one that will.
 
-use smoltcp::iface::SocketSet;
 use smoltcp::phy::Medium;
-use smoltcp::socket::Socket;
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::wire::{IpEndpoint, TcpPacket};
 
+use crate::sockets::{Sockets, tcp};
 use crate::syn::Segment;
 
 /// Longer frames are not looked at: with all the options there can be, one without data has 114 bytes.
@@ -58,7 +57,7 @@ impl DuplicateAcks {
         &mut self,
         medium: Medium,
         frame: &[u8],
-        sockets: &SocketSet<'_>,
+        sockets: &Sockets<'_>,
         full: bool,
         verified: bool,
     ) -> Option<Disguised> {
@@ -76,7 +75,7 @@ impl DuplicateAcks {
         let is_for = |socket: &&tcp::Socket<'_>| {
             (socket.local_endpoint(), socket.remote_endpoint()) == (Some(ends.0), Some(ends.1))
         };
-        let sockets = || sockets.iter().filter_map(|(_, socket)| tcp(socket));
+        let sockets = || sockets.iter().filter_map(tcp);
         let has_fin =
             |socket: &tcp::Socket<'_>| matches!(socket.state(), State::FinWait1 | State::Closing);
         let any = self.any.get_or_insert_with(|| {
@@ -106,13 +105,5 @@ impl DuplicateAcks {
         segment.set_window_len(window);
         segment.fill_checksum(&peer, &local);
         Some(Disguised { bytes, len: frame.len() })
-    }
-}
-
-fn tcp<'s, 'a>(socket: &'s Socket<'a>) -> Option<&'s tcp::Socket<'a>> {
-    match socket {
-        Socket::Tcp(socket) => Some(socket),
-        #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
-        _ => None,
     }
 }

@@ -2,9 +2,10 @@
 
 use anywire_core::instant::Instant;
 use anywire_core::store::Store;
-use smoltcp::iface::{Interface, SocketSet};
+use smoltcp::iface::Interface;
 
 use crate::observer::Observer;
+use crate::sockets::Sockets;
 use crate::syn::Syn;
 
 /// A service on a port of a stack: a [`Pool`](crate::pool::Pool) or a [`Datagrams`](crate::udp::Datagrams), with its
@@ -19,7 +20,7 @@ pub trait Endpoint<T: Store> {
     /// Makes way for a connection, if this is its port. Handshakes that began before `overdue`, if that is given, make way too.
     fn admit(
         &mut self,
-        sockets: &mut SocketSet<'_>,
+        sockets: &mut Sockets<'_>,
         syn: &Syn,
         overdue: Option<Instant>,
     ) -> Admission {
@@ -81,7 +82,7 @@ pub struct Counts {
 /// All that an endpoint needs for a step, lent by the stack.
 pub struct Kit<'k, 'a, T: Store> {
     /// The stack's sockets.
-    pub sockets: &'k mut SocketSet<'a>,
+    pub sockets: &'k mut Sockets<'a>,
     /// Room for the output of one step.
     pub output: &'k mut [u8],
     /// Room to straighten input in.

@@ -19,6 +19,7 @@ pub mod observer;
 pub mod pool;
 pub mod sim;
 mod slot;
+pub mod sockets;
 pub mod stack;
 pub mod stream;
 pub mod syn;

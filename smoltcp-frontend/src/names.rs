@@ -7,10 +7,10 @@ use core::time::Duration;
 
 use anywire_core::instant::Instant;
 use smoltcp::config::DNS_MAX_RESULT_COUNT;
-use smoltcp::iface::SocketHandle;
 use smoltcp::socket::dns::{DnsQuery, GetQueryResultError, QueryHandle, Socket, StartQueryError};
 use smoltcp::wire::{DnsQueryType, IpAddress};
 
+use crate::sockets::Handle;
 use crate::stack::Stack;
 
 /// The memory of a resolver: a name's IPv6 and its IPv4 addresses are asked for at the same time.
@@ -18,7 +18,7 @@ pub type Memory = [Option<DnsQuery>; 2];
 
 /// A socket of a stack that asks for the addresses of one name after the other.
 pub struct Resolver {
-    handle: SocketHandle,
+    handle: Handle,
     /// What was asked and is not answered.
     asked: [Option<QueryHandle>; 2],
     found: Addresses,

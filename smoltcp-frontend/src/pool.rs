@@ -11,13 +11,13 @@ use anywire_core::service::StreamService;
 use anywire_core::session::Session;
 use anywire_core::store::{OpenIn, Store};
 use core::time::Duration;
-use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::wire::IpListenEndpoint;
 
 use crate::endpoint::{Admission, Counts, Endpoint, Kit};
 use crate::slot::Common;
 pub use crate::slot::Slot;
+use crate::sockets::Sockets;
 use crate::stack::Stack;
 use crate::syn::Syn;
 use crate::time::span;
@@ -148,7 +148,7 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
 
     fn admit(
         &mut self,
-        sockets: &mut SocketSet<'_>,
+        sockets: &mut Sockets<'_>,
         syn: &Syn,
         overdue: Option<Instant>,
     ) -> Admission {
@@ -160,7 +160,7 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
         let (mut oldest, mut oldest_half_open) = (None, None);
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let Some(handle) = slot.handle() else { continue };
-            let socket = sockets.get_mut::<Socket<'_>>(handle);
+            let socket = sockets.get::<Socket<'_>>(handle);
             listening |= socket.state() == State::Listen;
             let known = socket.local_endpoint() == Some(syn.local)
                 && socket.remote_endpoint() == Some(syn.peer);
@@ -174,7 +174,7 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
             match slot.recyclable() {
                 // The peer begins anew from the same port: it has got our last ACK.
                 Some(_) if known => {
-                    slot.recycle(socket, self.listen);
+                    slot.recycle(sockets.get_mut(handle), self.listen);
                     listening = true;
                 }
                 // smoltcp would hand it to the first socket that listens, and there would be two for one connection. If it is a
@@ -210,6 +210,12 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
         };
         let mut changed = false;
         for slot in &mut *self.slots {
+            // Most are at rest: their sockets are not even looked at.
+            let due = slot.due().is_some_and(|due| Some(due) <= kit.dry_at);
+            let woken = slot.due() == Some(Instant::ZERO);
+            if !due && !woken && !slot.handle().is_some_and(|handle| kit.sockets.fed(handle)) {
+                continue;
+            }
             let tally = slot.step(&common, kit);
             changed |= tally.changed;
             self.served += u64::from(tally.opened);

@@ -14,7 +14,6 @@ use anywire_core::instant::Instant;
 use anywire_core::service::StreamService;
 use anywire_core::session::Reason;
 use anywire_core::store::{OpenFile, Store, release};
-use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{Socket, State};
 use smoltcp::wire::IpListenEndpoint;
 
@@ -22,11 +21,12 @@ use crate::drive::{Course, Means, Open, take};
 use crate::endpoint::{Counts, Kit};
 use crate::observer::{Connection, Kind};
 use crate::pool::Settings;
+use crate::sockets::Handle;
 
 /// The memory of one socket of a pool, less its rings: `S` is the session's type, `F` what the stack's store has for an open file,
 /// [`OpenIn`](anywire_core::store::OpenIn) it.
 pub struct Slot<S, F> {
-    handle: Option<SocketHandle>,
+    handle: Option<Handle>,
     stage: Stage<S>,
     file: Option<F>,
     /// What the socket was like at the last step. Between two steps only the network touches it, so equal means untouched.
@@ -100,12 +100,12 @@ impl<S, F> Slot<S, F> {
         Self { handle: None, stage: Stage::Free, file: None, seen: None, due: None };
 
     /// Makes it the slot of this socket.
-    pub(crate) fn set(&mut self, handle: SocketHandle) {
+    pub(crate) fn set(&mut self, handle: Handle) {
         *self = Self { handle: Some(handle), ..Self::EMPTY };
     }
 
     /// Its socket.
-    pub(crate) fn handle(&self) -> Option<SocketHandle> {
+    pub(crate) fn handle(&self) -> Option<Handle> {
         self.handle
     }
 
@@ -169,12 +169,12 @@ impl<S, R, W> Slot<S, OpenFile<R, W>> {
     {
         let mut tally = Tally::default();
         let Some(handle) = self.handle else { return tally };
-        let socket = kit.sockets.get_mut::<Socket<'_>>(handle);
-        let before = Seen::new(socket);
+        let before = Seen::new(kit.sockets.get(handle));
         let due = self.due.is_some_and(|due| Some(due) <= kit.dry_at);
         if self.seen == Some(before) && !due {
             return tally;
         }
+        let socket = kit.sockets.get_mut::<Socket<'_>>(handle);
         self.due = None;
         let mut means = Means {
             output: &mut *kit.output,

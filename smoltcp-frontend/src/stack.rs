@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::store::Store;
-use smoltcp::iface::{Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::iface::{Interface, PollResult, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::socket::AnySocket;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, HardwareAddress, IpProtocol, Ipv6Packet};
@@ -17,6 +17,7 @@ use crate::endpoint::{Admission, Endpoint, Kit};
 use crate::fin::{Piece, Split};
 use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
+use crate::sockets::{Handle, Sockets};
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
 use crate::unstick::Unstick;
@@ -25,7 +26,7 @@ use crate::watched::{Sent, Watched};
 /// The memory of a stack.
 #[derive(Debug)]
 pub struct Memory<'a> {
-    /// A place for each socket.
+    /// A place for each socket. Where there are more than 32, no more than 32 may be of another kind than TCP.
     pub sockets: &'a mut [SocketStorage<'a>],
     /// Room for the output of one step, shared by all connections: at least the largest `ROOM`. As long as the send rings is
     /// fastest.
@@ -65,8 +66,7 @@ impl Memory<'_> {
 /// An interface, its sockets, and scratch for the sessions on them. It owns no device and no clock.
 pub struct Stack<'a> {
     pub(crate) interface: &'a mut Interface,
-    pub(crate) sockets: SocketSet<'a>,
-    free: usize,
+    pub(crate) sockets: Sockets<'a>,
     output: &'a mut [u8],
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
@@ -79,6 +79,7 @@ pub struct Stack<'a> {
     more: bool,
     /// What the device said at the last poll.
     ip_mtu: usize,
+    medium: Medium,
     traffic: Traffic,
     /// The port of the next connection that we make, if it is free.
     port: u16,
@@ -118,8 +119,7 @@ impl<'a> Stack<'a> {
         let Memory { sockets, output, hold, backlog } = memory;
         Self {
             interface,
-            free: sockets.len(),
-            sockets: SocketSet::new(sockets),
+            sockets: Sockets::new(sockets),
             output,
             hold,
             backlog: Backlog::new(backlog),
@@ -129,6 +129,7 @@ impl<'a> Stack<'a> {
             unstick: Unstick::new(),
             more: false,
             ip_mtu: 0,
+            medium: Medium::default(),
             traffic: Traffic::default(),
             port: *EPHEMERAL.start(),
         }
@@ -154,7 +155,8 @@ impl<'a> Stack<'a> {
         self.interface.poll_maintenance(to_smoltcp(now));
         self.backlog.expire(now);
         self.unstick.look(now, &mut self.sockets);
-        self.ip_mtu = device.capabilities().ip_mtu();
+        let capabilities = device.capabilities();
+        (self.ip_mtu, self.medium) = (capabilities.ip_mtu(), capabilities.medium);
         // What was touched after the last frame had left may have something to send.
         let mut touched = true;
         for round in 1..=ROUNDS {
@@ -170,8 +172,8 @@ impl<'a> Stack<'a> {
             let mut busy = self.step(now, dry_at, endpoints, store, observer);
             busy |= self.replay(now, device, endpoints);
             let ended = self.egress(now, device);
-            // A reset that has left frees its socket, as does a time that is over, for which no frame has come.
-            touched = (ended || taken == 0) && self.step(now, dry_at, endpoints, store, observer);
+            // A reset that has left frees its socket, as does a time that is over.
+            touched = ended && self.step(now, dry_at, endpoints, store, observer);
             // What was done now may be all there was to do, but more may have come meanwhile.
             self.more = busy || touched || taken > 0;
         }
@@ -183,7 +185,10 @@ impl<'a> Stack<'a> {
         P: core::ops::Deref<Target = dyn Endpoint<T> + 'e>,
         T: Store + 'e,
     {
-        let at = self.interface.poll_at(to_smoltcp(now), &self.sockets).map(from_smoltcp);
+        let at = self.sockets.poll_at(self.interface, now);
+        // Pieces of a datagram may be left.
+        let pieces = self.interface.poll_at(to_smoltcp(now), &SocketSet::new(&mut [][..]));
+        let at = earliest(at, pieces.map(from_smoltcp));
         let due = endpoints.iter().fold(at, |due, endpoint| earliest(due, endpoint.deadline()));
         let due = earliest(due, self.unstick.due());
         earliest(due, self.more.then_some(now)).map(|due| due.max(now))
@@ -191,6 +196,7 @@ impl<'a> Stack<'a> {
 
     /// The interface: its addresses, its routes.
     pub fn interface(&mut self) -> &mut Interface {
+        self.sockets.all_dirty();
         self.interface
     }
 
@@ -206,7 +212,7 @@ impl<'a> Stack<'a> {
 
     /// How many sockets there is room for.
     pub fn free_sockets(&self) -> usize {
-        self.free
+        self.sockets.free()
     }
 
     /// Where to go on with the ports of connections that we make. A peer that still remembers a connection of an earlier run takes a new one
@@ -222,7 +228,7 @@ impl<'a> Stack<'a> {
             let port = self.port;
             self.port = port.checked_add(1).unwrap_or(*EPHEMERAL.start());
             // There are fewer sockets than ports: the memory for so many would be told in gigabytes.
-            if !self.sockets.iter().any(|(_, socket)| uses(socket, port)) {
+            if !self.sockets.iter().any(|socket| uses(socket, port)) {
                 return port;
             }
         }
@@ -234,22 +240,19 @@ impl<'a> Stack<'a> {
     }
 
     /// Adds a socket, if there is room.
-    pub(crate) fn add(&mut self, socket: impl AnySocket<'a>) -> Option<SocketHandle> {
-        self.free = self.free.checked_sub(1)?;
-        Some(self.sockets.add(socket))
+    pub(crate) fn add(&mut self, socket: impl AnySocket<'a>) -> Option<Handle> {
+        self.sockets.add(socket)
     }
 
     /// The same socket, less what smoltcp remembers of it besides: that it waits for a neighbour, which holds up the next one that it
     /// is used for.
-    pub(crate) fn renew(&mut self, handle: SocketHandle) -> SocketHandle {
-        let socket = self.sockets.remove(handle);
-        self.sockets.add(socket)
+    pub(crate) fn renew(&mut self, handle: Handle) -> Handle {
+        self.sockets.renew(handle)
     }
 
     /// Takes a socket away.
     #[cfg(feature = "dhcp")]
-    pub(crate) fn remove(&mut self, handle: SocketHandle) -> smoltcp::socket::Socket<'a> {
-        self.free += 1;
+    pub(crate) fn remove(&mut self, handle: Handle) -> smoltcp::socket::Socket<'a> {
         self.sockets.remove(handle)
     }
 
@@ -368,8 +371,9 @@ impl<'a> Stack<'a> {
     }
 
     fn hand(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
+        let sockets = self.sockets.receiving(self.medium, frame);
         let mut device = OneFrame { frame: Frame { bytes: frame, meta }, tx: Some(tx) };
-        let _ = self.interface.poll_ingress_single(to_smoltcp(now), &mut device, &mut self.sockets);
+        let _ = self.interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
     }
 
     /// Steps what the network has touched.
@@ -397,32 +401,46 @@ impl<'a> Stack<'a> {
             now,
             dry_at,
         };
-        endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped)
+        let stepped =
+            endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped);
+        self.sockets.stepped();
+        stepped
     }
 
     /// Sends until there is nothing more to send, or no more room in the device; says whether that may have ended anything.
     fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) -> bool {
         let at = to_smoltcp(now);
-        let mut ended = false;
-        loop {
-            self.send_fragments(now, device);
-            // In each round every socket sends one frame at most: one that is alone always finds room, or is not asked.
-            self.full = device.transmit(at).is_none();
-            if self.full {
-                return true;
-            }
-            let mut watched = Watched::new(device);
-            let result = self.interface.poll_egress(at, &mut watched, &mut self.sockets);
-            let Sent { more, ended: some } = watched.sent;
-            ended |= some;
-            if result != PollResult::None {
-                self.unstick.arm();
-            }
-            if !more {
+        let (mut ended, mut from) = (false, 0);
+        self.full = device.transmit(at).is_none();
+        while let Some(set) = self.sockets.sending(from, now) {
+            let mut ended_here = false;
+            loop {
                 self.send_fragments(now, device);
-                return ended;
+                // In each round every socket sends one frame at most: one that is alone always finds room, or is not asked.
+                self.full = device.transmit(at).is_none();
+                if self.full {
+                    if ended_here {
+                        self.sockets.ended(set);
+                    }
+                    return true;
+                }
+                let mut watched = Watched::new(device);
+                let sockets = self.sockets.set_mut(set);
+                let result = self.interface.poll_egress(at, &mut watched, sockets);
+                let Sent { more, ended: some } = watched.sent;
+                ended_here |= some;
+                if result != PollResult::None {
+                    self.unstick.arm();
+                }
+                if !more {
+                    break;
+                }
             }
+            ended |= self.sockets.sent(set, self.interface, now, ended_here);
+            from = set + 1;
         }
+        self.send_fragments(now, device);
+        ended
     }
 
     /// Sends the rest of a fragmented datagram. smoltcp has room for one, and another would overwrite it: so while there is one,

@@ -5,12 +5,12 @@ use core::net::SocketAddr;
 use core::task::Poll;
 use core::time::Duration;
 
-use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{ConnectError, RecvError, Socket, SocketBuffer, State};
 use smoltcp::wire::IpEndpoint;
 
 use crate::drive::has_fin;
 use crate::pool::prepare;
+use crate::sockets::Handle;
 use crate::stack::Stack;
 
 /// A socket of a stack for connections that we make, one after the other.
@@ -19,7 +19,7 @@ use crate::stack::Stack;
 /// whether that was an end: a stream that is read later is told to be reset.
 #[derive(Debug)]
 pub struct Stream {
-    handle: SocketHandle,
+    handle: Handle,
     /// The handshake was seen to be done.
     connected: bool,
     /// The peer's FIN was seen.

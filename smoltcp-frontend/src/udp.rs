@@ -9,7 +9,6 @@ use anywire_core::event::Event;
 use anywire_core::instant::Instant;
 use anywire_core::store::Store;
 use smoltcp::config::FRAGMENTATION_BUFFER_SIZE;
-use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp::{
     BindError, PacketBuffer, PacketMetadata, SendError, Socket, UdpMetadata,
 };
@@ -17,6 +16,7 @@ use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
 
 use crate::endpoint::{Counts, Endpoint, Kit};
 use crate::observer::{Connection, Kind, Told};
+use crate::sockets::Handle;
 use crate::stack::Stack;
 
 /// The memory of a datagram socket. Each side holds as many datagrams as it has `slots`, and as many bytes as it has bytes:
@@ -55,7 +55,7 @@ impl<'a> Memory<'a> {
 pub struct Datagrams<V> {
     service: V,
     listen: IpListenEndpoint,
-    handle: SocketHandle,
+    handle: Handle,
     answered: u64,
     dropped: u64,
     retired: bool,
@@ -208,6 +208,10 @@ impl<V: DatagramService, T: Store> Endpoint<T> for Datagrams<V> {
             kit.sockets.get_mut::<Socket<'_>>(self.handle).close();
             return false;
         }
+        let socket = kit.sockets.get::<Socket<'_>>(self.handle);
+        if self.stuck.is_none() && !socket.can_recv() && socket.send_queue() == 0 {
+            return false;
+        }
         let any = self.answer(kit);
         self.unstick(kit);
         any
@@ -241,7 +245,7 @@ impl<V: DatagramService, T: Store> Endpoint<T> for Datagrams<V> {
 /// A datagram socket of a stack, for asking. No call here waits.
 #[derive(Debug)]
 pub struct Asker {
-    handle: SocketHandle,
+    handle: Handle,
 }
 
 impl Asker {

@@ -10,9 +10,9 @@
 use core::time::Duration;
 
 use anywire_core::instant::Instant;
-use smoltcp::iface::SocketSet;
 use smoltcp::socket::{Socket, tcp};
 
+use crate::sockets::Sockets;
 use crate::time::span;
 
 /// Sockets are looked at so often.
@@ -40,13 +40,13 @@ impl Unstick {
     }
 
     /// Looks at them, if it is time.
-    pub(crate) fn look(&mut self, now: Instant, sockets: &mut SocketSet<'_>) {
+    pub(crate) fn look(&mut self, now: Instant, sockets: &mut Sockets<'_>) {
         if now < self.at {
             return;
         }
         (self.at, self.armed) = (now + EVERY, false);
         let ours = Some(span(KEEP_ALIVE));
-        for (_, socket) in sockets.iter_mut() {
+        for socket in sockets.iter_mut() {
             let Some(socket) = tcp(socket) else { continue };
             self.armed |= socket.send_queue() > 0;
             match socket.send_queue() {

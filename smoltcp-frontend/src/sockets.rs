@@ -1,0 +1,467 @@
+//! A stack's sockets, in many sets.
+//!
+//! An interface goes through all the sockets of the set that it is given, one by one: for each frame, each time it sends, and to say when it is
+//! to be polled again. So many sockets are spread over many small sets: a segment goes to the set of its connection, and only sets that
+//! something has happened to send. All but TCP is in the first one.
+
+use core::array;
+
+use anywire_core::instant::{Instant, earliest};
+use smoltcp::iface::{Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::Medium;
+use smoltcp::socket::tcp::{self, State};
+use smoltcp::socket::{AnySocket, Socket};
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpEndpoint, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Packet,
+    TcpPacket,
+};
+
+use crate::syn::Segment;
+use crate::time::{from_smoltcp, to_smoltcp};
+
+/// The sockets of a stack.
+pub struct Sockets<'a> {
+    sets: [SocketSet<'a>; SETS],
+    /// Places left in each.
+    free: [usize; SETS],
+    /// Sets that have got a frame since their sockets were stepped, a bit for each.
+    fed: u64,
+    /// Sets that may have something to send.
+    dirty: u64,
+    /// When the others are to be asked again.
+    dues: [Option<Instant>; SETS],
+    /// In which set a connection was last: nothing more than a place to look first.
+    hints: [u8; HINTS],
+    /// The segments in fragments that came last.
+    fragmented: [Option<Fragmented>; 4],
+    /// There is more than one set.
+    many: bool,
+}
+
+/// A socket of a [`Sockets`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    set: usize,
+    inner: SocketHandle,
+}
+
+#[derive(Clone, Copy)]
+struct Fragmented {
+    peer: Ipv4Address,
+    ident: u16,
+    set: usize,
+}
+
+/// As many as there are bits.
+const SETS: usize = 64;
+
+/// So many sockets, and all that are none of TCP, are in the first set.
+const FIRST: usize = 32;
+
+/// A power of two.
+const HINTS: usize = 2048;
+
+const ALL: u64 = u64::MAX;
+
+const fn bit(set: usize) -> u64 {
+    1 << (set % SETS)
+}
+
+impl<'a> Sockets<'a> {
+    pub(crate) fn new(storage: &'a mut [SocketStorage<'a>]) -> Self {
+        let many = storage.len() > FIRST;
+        let (first, mut rest) = storage.split_at_mut(storage.len().min(FIRST));
+        let len = rest.len().div_ceil(SETS - 1);
+        let mut first = Some(first);
+        let mut free = [0; SETS];
+        let sets = array::from_fn(|set| {
+            let storage = first.take().unwrap_or_else(|| {
+                let all = core::mem::take(&mut rest);
+                let (storage, others) = all.split_at_mut(len.min(all.len()));
+                rest = others;
+                storage
+            });
+            if let Some(free) = free.get_mut(set) {
+                *free = storage.len();
+            }
+            SocketSet::new(storage)
+        });
+        Self {
+            sets,
+            free,
+            fed: 0,
+            dirty: 0,
+            dues: [None; SETS],
+            hints: [0; HINTS],
+            fragmented: [None; 4],
+            many,
+        }
+    }
+
+    /// Adds a socket, if there is room for one of its kind.
+    pub(crate) fn add(&mut self, socket: impl AnySocket<'a>) -> Option<Handle> {
+        let socket = socket.upcast();
+        let has_room = |&set: &usize| self.free.get(set).is_some_and(|&free| free > 0);
+        let set = match socket {
+            Socket::Tcp(_) => (0..SETS).rev().find(has_room)?,
+            #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
+            _ => Some(0).filter(has_room)?,
+        };
+        *self.free.get_mut(set)? -= 1;
+        self.dirty |= bit(set);
+        Some(Handle { set, inner: self.sets.get_mut(set)?.add(socket) })
+    }
+
+    /// Takes a socket away.
+    #[cfg(feature = "dhcp")]
+    pub(crate) fn remove(&mut self, handle: Handle) -> Socket<'a> {
+        if let Some(free) = self.free.get_mut(handle.set) {
+            *free += 1;
+        }
+        self.set_mut(handle.set).remove(handle.inner)
+    }
+
+    /// The same socket, less what smoltcp remembers of it besides.
+    pub(crate) fn renew(&mut self, handle: Handle) -> Handle {
+        self.dirty |= bit(handle.set);
+        let set = self.set_mut(handle.set);
+        let socket = set.remove(handle.inner);
+        Handle { set: handle.set, inner: set.add(socket) }
+    }
+
+    /// How many places there are left.
+    pub(crate) fn free(&self) -> usize {
+        self.free.iter().sum()
+    }
+
+    /// A socket, to look at.
+    ///
+    /// # Panics
+    ///
+    /// If it is of another kind, or of another stack.
+    pub fn get<T: AnySocket<'a>>(&self, handle: Handle) -> &T {
+        // There are as many sets as a handle can name.
+        self.sets[handle.set % SETS].get(handle.inner)
+    }
+
+    /// A socket, to be changed: what it has to send then, is sent.
+    ///
+    /// # Panics
+    ///
+    /// If it is of another kind, or of another stack.
+    pub fn get_mut<T: AnySocket<'a>>(&mut self, handle: Handle) -> &mut T {
+        self.dirty |= bit(handle.set);
+        self.set_mut(handle.set).get_mut(handle.inner)
+    }
+
+    /// Whether the socket may have got something since all were stepped.
+    pub(crate) fn fed(&self, handle: Handle) -> bool {
+        self.fed & bit(handle.set) != 0
+    }
+
+    /// All were stepped.
+    pub(crate) fn stepped(&mut self) {
+        self.fed = 0;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Socket<'a>> {
+        self.sets.iter().flat_map(|set| set.iter().map(|(_, socket)| socket))
+    }
+
+    /// All of them, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Socket<'a>> {
+        self.dirty = ALL;
+        self.sets.iter_mut().flat_map(|set| set.iter_mut().map(|(_, socket)| socket))
+    }
+
+    /// The interface is not what it was: any socket may want to send.
+    pub(crate) fn all_dirty(&mut self) {
+        self.dirty = ALL;
+    }
+
+    /// The set that a frame is for.
+    pub(crate) fn receiving(&mut self, medium: Medium, frame: &[u8]) -> &mut SocketSet<'a> {
+        let set = if self.many { self.place(medium, frame) } else { 0 };
+        self.fed |= bit(set);
+        self.dirty |= bit(set);
+        self.set_mut(set)
+    }
+
+    /// A set that may have something to send, at or after `from`.
+    pub(crate) fn sending(&mut self, from: usize, now: Instant) -> Option<usize> {
+        (from..SETS).find(|&set| {
+            let due = self.dues.get(set).copied().flatten();
+            self.dirty & bit(set) != 0 || due.is_some_and(|due| due <= now)
+        })
+    }
+
+    pub(crate) fn set_mut(&mut self, set: usize) -> &mut SocketSet<'a> {
+        &mut self.sets[set % SETS]
+    }
+
+    /// A set has sent what may have ended something: its sockets are to be stepped for that.
+    pub(crate) fn ended(&mut self, set: usize) {
+        self.fed |= bit(set);
+    }
+
+    /// A set has sent all that it had; says whether its sockets are to be stepped for that: since it `ended` anything, or since a time was over.
+    pub(crate) fn sent(
+        &mut self,
+        set: usize,
+        interface: &mut Interface,
+        now: Instant,
+        ended: bool,
+    ) -> bool {
+        self.dirty &= !bit(set);
+        let due = interface.poll_at(to_smoltcp(now), self.set_mut(set)).map(from_smoltcp);
+        let Some(was_due) = self.dues.get_mut(set) else { return false };
+        let over = was_due.is_some_and(|due| due <= now);
+        *was_due = due;
+        if ended || over {
+            self.ended(set);
+        }
+        ended || over
+    }
+
+    /// When one of them is to be asked again.
+    pub(crate) fn poll_at(&self, interface: &mut Interface, now: Instant) -> Option<Instant> {
+        let sets = self.sets.iter().zip(self.dues).enumerate();
+        sets.fold(None, |earlier, (set, (sockets, due))| {
+            let due = if self.dirty & bit(set) == 0 {
+                due
+            } else {
+                interface.poll_at(to_smoltcp(now), sockets).map(from_smoltcp)
+            };
+            earliest(earlier, due)
+        })
+    }
+
+    fn place(&mut self, medium: Medium, frame: &[u8]) -> usize {
+        if let Some(Segment { local, peer, at }) = Segment::find(medium, frame) {
+            let segment = frame.get(at).map(TcpPacket::new_checked);
+            let Some(Ok(segment)) = segment else { return 0 };
+            let local = IpEndpoint::new(local, segment.dst_port());
+            let peer = IpEndpoint::new(peer, segment.src_port());
+            return self
+                .connection(local, peer)
+                .or_else(|| self.listening(local).filter(|_| !segment.ack() && !segment.rst()))
+                .unwrap_or(0);
+        }
+        match other(medium, frame) {
+            Other::Udp => 0,
+            Other::Fragment { ident, local, peer, ports } => {
+                if let Some((to, from)) = ports {
+                    let local = IpEndpoint::new(local.into(), to);
+                    let set = self.connection(local, IpEndpoint::new(peer.into(), from));
+                    self.fragmented.rotate_right(1);
+                    if let (Some(first), Some(set)) = (self.fragmented.first_mut(), set) {
+                        *first = Some(Fragmented { peer, ident, set });
+                    }
+                }
+                let same = |of: &&Fragmented| of.peer == peer && of.ident == ident;
+                self.fragmented.iter().flatten().find(same).map_or(0, |of| of.set)
+            }
+            // A neighbour may have been found that sockets of any set wait for.
+            Other::Any => {
+                self.dirty = ALL;
+                0
+            }
+        }
+    }
+
+    /// The set of a connection.
+    fn connection(&mut self, local: IpEndpoint, peer: IpEndpoint) -> Option<usize> {
+        let ends = (Some(local), Some(peer));
+        let at = usize::from(local.port.wrapping_mul(31) ^ peer.port) % HINTS;
+        let has = |set: &usize| {
+            let set = self.sets.get(*set);
+            let mut sockets = set.into_iter().flat_map(|set| set.iter());
+            sockets.any(|(_, socket)| {
+                tcp(socket).is_some_and(|socket| {
+                    (socket.local_endpoint(), socket.remote_endpoint()) == ends
+                        && socket.state() != State::Closed
+                })
+            })
+        };
+        let hinted = self.hints.get(at).map(|&set| usize::from(set)).filter(has);
+        let set = hinted.or_else(|| (0..SETS).find(has))?;
+        if let Some(hint) = self.hints.get_mut(at) {
+            *hint = set as u8;
+        }
+        Some(set)
+    }
+
+    /// A set with a socket that listens there.
+    fn listening(&self, local: IpEndpoint) -> Option<usize> {
+        let listens = |socket: &tcp::Socket<'_>| {
+            let at = socket.listen_endpoint();
+            socket.state() == State::Listen
+                && at.port == local.port
+                && at.addr.is_none_or(|addr| addr == local.addr)
+        };
+        self.sets
+            .iter()
+            .position(|set| set.iter().any(|(_, socket)| tcp(socket).is_some_and(listens)))
+    }
+}
+
+impl core::fmt::Debug for Sockets<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Sockets").field("free", &self.free()).finish_non_exhaustive()
+    }
+}
+
+/// A frame without a whole TCP segment.
+enum Other {
+    Udp,
+    /// A piece of a segment; the first one has its ports, the destination's first.
+    Fragment {
+        ident: u16,
+        local: Ipv4Address,
+        peer: Ipv4Address,
+        ports: Option<(u16, u16)>,
+    },
+    Any,
+}
+
+fn other(medium: Medium, frame: &[u8]) -> Other {
+    let packet = match medium {
+        Medium::Ethernet => match EthernetFrame::new_checked(frame) {
+            Ok(frame) if frame.ethertype() == EthernetProtocol::Ipv4 => Some(4),
+            Ok(frame) if frame.ethertype() == EthernetProtocol::Ipv6 => Some(6),
+            _ => None,
+        }
+        .zip(frame.get(EthernetFrame::<&[u8]>::header_len()..)),
+        #[allow(unreachable_patterns, reason = "smoltcp has more media with more features")]
+        _ => frame.first().map(|first| first >> 4).zip(Some(frame)),
+    };
+    match packet {
+        Some((4, packet)) => {
+            let Ok(packet) = Ipv4Packet::new_checked(packet) else { return Other::Any };
+            match packet.next_header() {
+                IpProtocol::Udp => Other::Udp,
+                IpProtocol::Tcp => {
+                    let ports = match packet.payload() {
+                        [a, b, c, d, ..] if packet.frag_offset() == 0 => {
+                            Some((u16::from_be_bytes([*c, *d]), u16::from_be_bytes([*a, *b])))
+                        }
+                        _ => None,
+                    };
+                    let (local, peer) = (packet.dst_addr(), packet.src_addr());
+                    Other::Fragment { ident: packet.ident(), local, peer, ports }
+                }
+                _ => Other::Any,
+            }
+        }
+        Some((6, packet)) => match Ipv6Packet::new_checked(packet) {
+            Ok(packet) if packet.next_header() == IpProtocol::Udp => Other::Udp,
+            _ => Other::Any,
+        },
+        _ => Other::Any,
+    }
+}
+
+pub(crate) fn tcp<'s, 'a>(socket: &'s Socket<'a>) -> Option<&'s tcp::Socket<'a>> {
+    match socket {
+        Socket::Tcp(socket) => Some(socket),
+        #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use smoltcp::socket::udp;
+
+    use super::*;
+    use crate::sim::{self, Packet, Side, Wire};
+
+    const N: u16 = 98;
+    const LOCAL: [u8; 4] = [10, 0, 0, 1];
+    const PEER: [u8; 4] = [10, 0, 0, 2];
+
+    /// An IP packet from the peer, with these first bytes of a TCP segment; `fragment` is what the header has of fragments.
+    fn packet(ident: u16, fragment: u16, transport: &[u8]) -> Vec<u8> {
+        let len = 20 + transport.len() as u16;
+        let mut packet = [&[0x45, 0][..], &len.to_be_bytes(), &ident.to_be_bytes()].concat();
+        packet.extend(fragment.to_be_bytes());
+        packet.extend([64, 6, 0, 0]);
+        packet.extend([PEER, LOCAL].concat());
+        packet.extend(transport);
+        packet
+    }
+
+    fn segment(from: u16, to: u16) -> Vec<u8> {
+        let mut segment = [from.to_be_bytes(), to.to_be_bytes()].concat();
+        segment.extend([0, 0, 0, 1, 0, 0, 0, 2, 5 << 4, 0x10, 1, 0, 0, 0, 0, 0]);
+        segment
+    }
+
+    #[test]
+    fn a_segment_finds_the_set_of_its_connection_and_so_do_its_fragments() {
+        let (mut a, mut b) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
+        let mut wire = Wire::new(&mut a, &mut b);
+        let mut interface = sim::interface(&mut wire, Side::A);
+        let local = interface.ipv4_addr().unwrap();
+        let mut storage: Vec<_> = (0..N + 2).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        let ring = || tcp::SocketBuffer::new(&mut [][..]);
+        let handles: Vec<_> =
+            (0..N).map(|_| sockets.add(tcp::Socket::new(ring(), ring())).unwrap()).collect();
+        for _ in 0..2 {
+            let datagrams = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
+            let handle = sockets.add(udp::Socket::new(datagrams(), datagrams())).unwrap();
+            assert_eq!(handle.set, 0, "there is room for it where frames that are not TCP's go");
+        }
+        assert_eq!(sockets.free(), 0);
+        assert!(sockets.add(tcp::Socket::new(ring(), ring())).is_none());
+        for (n, &handle) in (0..).zip(&handles) {
+            let to = IpEndpoint::new(Ipv4Address::from(PEER).into(), 1000 + n);
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+            socket.connect(interface.context(), to, (local, 2000 + n)).unwrap();
+        }
+        let ours = local.octets();
+        let to_us = |mut packet: Vec<u8>| {
+            packet[16..20].copy_from_slice(&ours);
+            packet
+        };
+        // The second time by a hint, which may be another's.
+        for _ in 0..2 {
+            for (n, handle) in (0..).zip(&handles) {
+                let whole = to_us(packet(0, 0, &segment(1000 + n, 2000 + n)));
+                assert_eq!(sockets.place(Medium::Ip, &whole), handle.set, "{n}");
+            }
+        }
+        for (n, handle) in (0..).zip(&handles) {
+            let first = to_us(packet(n, 0x2000, &segment(1000 + n, 2000 + n)));
+            let last = to_us(packet(n, 3, b"the rest"));
+            assert_eq!(sockets.place(Medium::Ip, &first), handle.set);
+            assert_eq!(sockets.place(Medium::Ip, &last), handle.set);
+        }
+        let strangers = to_us(packet(0, 0, &segment(9, 9)));
+        assert_eq!(sockets.place(Medium::Ip, &strangers), 0);
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_byte_makes_it_panic() {
+        let mut storage: Vec<_> = (0..N).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        for whole in [packet(1, 0, &segment(1, 2)), packet(1, 0x2000, &segment(1, 2))] {
+            for len in 0..=whole.len() {
+                sockets.place(Medium::Ip, &whole[..len]);
+                sockets.place(Medium::Ethernet, &whole[..len]);
+            }
+            for at in 0..whole.len() {
+                for flip in 1..=255 {
+                    let mut broken = whole.clone();
+                    broken[at] ^= flip;
+                    sockets.place(Medium::Ip, &broken);
+                }
+            }
+        }
+    }
+}
