@@ -11,5 +11,4 @@ mod labels;
 pub mod metrics;
 pub mod open_files;
 mod os;
-mod segments;
 pub mod shim;

@@ -11,7 +11,7 @@ use mio::net::UdpSocket;
 
 use super::{Link, LinkHost, Observer, Protocol};
 use crate::clock;
-use crate::segments::{self, Received};
+use crate::os::{self, Received};
 
 /// So many datagrams are answered before others have their turn.
 const BATCH: usize = 256;
@@ -59,7 +59,7 @@ impl Replies {
             || !alone
                 && full
                 && (1..=self.segment).contains(&reply.len())
-                && self.received.len() < segments::MOST
+                && self.received.len() < os::MOST_TOGETHER
                 && self.bytes.len() + reply.len() <= TOGETHER
     }
 
@@ -94,7 +94,7 @@ impl<D: DatagramService> Datagrams<D> {
         local: SocketAddr,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        segments::receive_together(&socket);
+        os::receive_together(&socket);
         Self {
             service,
             socket,
@@ -138,7 +138,7 @@ impl<D: DatagramService> Datagrams<D> {
             self.pending.push_back((*link, replies));
             return Replies::default();
         }
-        match segments::send(&self.socket, &replies.bytes, replies.segment, link.peer) {
+        match os::send(&self.socket, &replies.bytes, replies.segment, link.peer) {
             Ok(_) => {
                 for (reply, received) in replies.each() {
                     let (received, sent) = (received as u64, reply.len() as u64);
@@ -195,7 +195,7 @@ impl<D: DatagramService + Send> Served for Datagrams<D> {
         let since = clock::now();
         let (max, mut served) = (max.min(BATCH), 0);
         while served < max {
-            let Received { len, segment, peer } = match segments::receive(&self.socket, buf) {
+            let Received { len, segment, peer } = match os::receive(&self.socket, buf) {
                 Ok(received) => received,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return (served, false),
@@ -271,7 +271,7 @@ mod tests {
         let ((client, _), (server, addr)) = (socket(), socket());
         let mut served = Datagrams::new(service, server, addr, Arc::new(()));
         served.alone = alone;
-        segments::send(&client, bytes, segment, addr).unwrap();
+        os::send(&client, bytes, segment, addr).unwrap();
         let (answered, _) = served.serve(&mut [0; 1 << 16], max);
         assert_eq!(answered, max.min(bytes.len().div_ceil(segment.max(1)).max(1)));
         let mut buf = [0; 1 << 16];

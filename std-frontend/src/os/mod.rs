@@ -14,3 +14,11 @@ pub(crate) use linux::*;
 mod portable;
 #[cfg(all(unix, not(target_os = "linux")))]
 pub(crate) use portable::*;
+
+/// What one system call received from a UDP socket: `len` bytes, of which each datagram has `segment`, and the last one perhaps fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) len: usize,
+    pub(crate) segment: usize,
+    pub(crate) peer: std::net::SocketAddr,
+}

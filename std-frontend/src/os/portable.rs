@@ -1,16 +1,19 @@
 //! Any Unix but Linux: the items of [`super`] by POSIX, and by what macOS has besides.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use mio::Interest;
+use mio::net::UdpSocket;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use crate::engine::{HostReader, HostWriter, Sent};
 use crate::folder::{FolderReader, FolderWriter};
+use crate::os::Received;
 
 /// kqueue's events come again only when there is more: a read must say that it would block.
 pub(crate) const SHORT_READ_IS_LAST: bool = false;
@@ -103,3 +106,23 @@ impl HostReader for FolderReader {
 
 /// By the default: the bytes are read and written.
 impl HostWriter for FolderWriter {}
+
+/// Each datagram goes out alone.
+pub(crate) const MOST_TOGETHER: usize = 1;
+
+/// Each comes alone, too.
+pub(crate) fn receive_together(_: &UdpSocket) {}
+
+pub(crate) fn receive(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
+    let (len, peer) = socket.recv_from(buf)?;
+    Ok(Received { len, segment: len, peer })
+}
+
+pub(crate) fn send(
+    socket: &UdpSocket,
+    bytes: &[u8],
+    _: usize,
+    peer: SocketAddr,
+) -> io::Result<usize> {
+    socket.send_to(bytes, peer)
+}
