@@ -2,7 +2,7 @@
 //!
 //! An interface goes through all the sockets of the set that it is given, one by one: for each frame, each time it sends, and to say when it is
 //! to be polled again. So many sockets are spread over many small sets: a segment goes to the set of its connection, and only sets that
-//! something has happened to send. All but TCP is in the first one.
+//! something has happened to send. All but TCP is in the first one, as long as there is room; beyond that a datagram goes to the set of its port.
 
 use core::array;
 
@@ -36,6 +36,8 @@ pub struct Sockets<'a> {
     fragmented: [Option<Fragmented>; 4],
     /// There is more than one set.
     many: bool,
+    /// Sets behind the first one that have sockets of UDP.
+    spilled: u64,
 }
 
 /// A socket of a [`Sockets`].
@@ -95,6 +97,7 @@ impl<'a> Sockets<'a> {
             hints: [0; HINTS],
             fragmented: [None; 4],
             many,
+            spilled: 0,
         }
     }
 
@@ -104,11 +107,15 @@ impl<'a> Sockets<'a> {
         let has_room = |&set: &usize| self.free.get(set).is_some_and(|&free| free > 0);
         let set = match socket {
             Socket::Tcp(_) => (0..SETS).rev().find(has_room)?,
+            Socket::Udp(_) => (0..SETS).find(has_room)?,
             #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
             _ => Some(0).filter(has_room)?,
         };
         *self.free.get_mut(set)? -= 1;
         self.dirty |= bit(set);
+        if set > 0 && matches!(socket, Socket::Udp(_)) {
+            self.spilled |= bit(set);
+        }
         Some(Handle { set, inner: self.sets.get_mut(set)?.add(socket) })
     }
 
@@ -248,11 +255,17 @@ impl<'a> Sockets<'a> {
                 .unwrap_or(0);
         }
         match other(medium, frame) {
-            Other::Udp => 0,
-            Other::Fragment { ident, local, peer, ports } => {
+            Other::Udp { .. } if self.spilled == 0 => 0,
+            Other::Udp { to } => self.bound(to).unwrap_or(0),
+            Other::Fragment { protocol: IpProtocol::Udp, .. } if self.spilled == 0 => 0,
+            Other::Fragment { protocol, ident, local, peer, ports } => {
                 if let Some((to, from)) = ports {
-                    let local = IpEndpoint::new(local.into(), to);
-                    let set = self.connection(local, IpEndpoint::new(peer.into(), from));
+                    let set = if protocol == IpProtocol::Udp {
+                        self.bound(to)
+                    } else {
+                        let local = IpEndpoint::new(local.into(), to);
+                        self.connection(local, IpEndpoint::new(peer.into(), from))
+                    };
                     self.fragmented.rotate_right(1);
                     if let (Some(first), Some(set)) = (self.fragmented.first_mut(), set) {
                         *first = Some(Fragmented { peer, ident, set });
@@ -291,6 +304,19 @@ impl<'a> Sockets<'a> {
         Some(set)
     }
 
+    /// The set behind the first one that has a UDP socket of that port.
+    fn bound(&self, port: u16) -> Option<usize> {
+        let is_bound = |socket: &Socket<'_>| match socket {
+            Socket::Udp(socket) => socket.endpoint().port == port,
+            #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
+            _ => false,
+        };
+        let has = |(set, sockets): &(usize, &SocketSet<'_>)| {
+            self.spilled & bit(*set) != 0 && sockets.iter().any(|(_, socket)| is_bound(socket))
+        };
+        self.sets.iter().enumerate().find(has).map(|(set, _)| set)
+    }
+
     /// A set with a socket that listens there.
     fn listening(&self, local: IpEndpoint) -> Option<usize> {
         let listens = |socket: &tcp::Socket<'_>| {
@@ -313,9 +339,13 @@ impl core::fmt::Debug for Sockets<'_> {
 
 /// A frame without a whole TCP segment.
 enum Other {
-    Udp,
-    /// A piece of a segment; the first one has its ports, the destination's first.
+    /// A whole datagram to that port.
+    Udp {
+        to: u16,
+    },
+    /// A piece of a segment or datagram; the first one has its ports, the destination's first.
     Fragment {
+        protocol: IpProtocol,
         ident: u16,
         local: Ipv4Address,
         peer: Ipv4Address,
@@ -338,26 +368,32 @@ fn other(medium: Medium, frame: &[u8]) -> Other {
     match packet {
         Some((4, packet)) => {
             let Ok(packet) = Ipv4Packet::new_checked(packet) else { return Other::Any };
-            match packet.next_header() {
-                IpProtocol::Udp => Other::Udp,
-                IpProtocol::Tcp => {
-                    let ports = match packet.payload() {
-                        [a, b, c, d, ..] if packet.frag_offset() == 0 => {
-                            Some((u16::from_be_bytes([*c, *d]), u16::from_be_bytes([*a, *b])))
-                        }
-                        _ => None,
-                    };
+            let protocol = packet.next_header();
+            let ports = ports(packet.payload()).filter(|_| packet.frag_offset() == 0);
+            match (protocol, ports) {
+                (IpProtocol::Udp, Some((to, _))) if !packet.more_frags() => Other::Udp { to },
+                (IpProtocol::Udp | IpProtocol::Tcp, ports) => {
                     let (local, peer) = (packet.dst_addr(), packet.src_addr());
-                    Other::Fragment { ident: packet.ident(), local, peer, ports }
+                    Other::Fragment { protocol, ident: packet.ident(), local, peer, ports }
                 }
                 _ => Other::Any,
             }
         }
         Some((6, packet)) => match Ipv6Packet::new_checked(packet) {
-            Ok(packet) if packet.next_header() == IpProtocol::Udp => Other::Udp,
+            Ok(packet) if packet.next_header() == IpProtocol::Udp => {
+                Other::Udp { to: ports(packet.payload()).map_or(0, |(to, _)| to) }
+            }
             _ => Other::Any,
         },
         _ => Other::Any,
+    }
+}
+
+/// The ports that TCP and UDP begin with, the destination's first.
+fn ports(payload: &[u8]) -> Option<(u16, u16)> {
+    match payload {
+        [a, b, c, d, ..] => Some((u16::from_be_bytes([*c, *d]), u16::from_be_bytes([*a, *b]))),
+        _ => None,
     }
 }
 
@@ -431,12 +467,12 @@ mod tests {
         };
         // The second time by a hint, which may be another's.
         for _ in 0..2 {
-            for (n, handle) in (0..).zip(&handles) {
+            for (n, handle) in (0u16..).zip(&handles) {
                 let whole = to_us(packet(0, 0, &segment(1000 + n, 2000 + n)));
                 assert_eq!(sockets.place(Medium::Ip, &whole), handle.set, "{n}");
             }
         }
-        for (n, handle) in (0..).zip(&handles) {
+        for (n, handle) in (0u16..).zip(&handles) {
             let first = to_us(packet(n, 0x2000, &segment(1000 + n, 2000 + n)));
             let last = to_us(packet(n, 3, b"the rest"));
             assert_eq!(sockets.place(Medium::Ip, &first), handle.set);
@@ -444,6 +480,40 @@ mod tests {
         }
         let strangers = to_us(packet(0, 0, &segment(9, 9)));
         assert_eq!(sockets.place(Medium::Ip, &strangers), 0);
+    }
+
+    #[test]
+    fn a_datagram_finds_the_set_of_its_port_and_so_do_its_fragments() {
+        let mut storage: Vec<_> = (0..N).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        let mut datagram = packet(0, 0, &segment(9, 0));
+        datagram[9] = 17;
+        let handles: Vec<_> = (0..N)
+            .map(|n| {
+                let datagrams = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
+                let mut socket = udp::Socket::new(datagrams(), datagrams());
+                socket.bind(5000 + n).unwrap();
+                sockets.add(socket).unwrap()
+            })
+            .collect();
+        assert!(handles[..FIRST].iter().all(|handle| handle.set == 0));
+        assert!(handles[FIRST..].iter().all(|handle| handle.set > 0));
+        for (n, handle) in (0u16..).zip(&handles) {
+            datagram[22..24].copy_from_slice(&(5000 + n).to_be_bytes());
+            datagram[4..6].copy_from_slice(&n.to_be_bytes());
+            datagram[6..8].copy_from_slice(&[0, 0]);
+            assert_eq!(sockets.place(Medium::Ip, &datagram), handle.set, "{n}");
+            datagram[6..8].copy_from_slice(&[0x20, 0]);
+            assert_eq!(sockets.place(Medium::Ip, &datagram), handle.set, "{n}");
+            let mut last = datagram.clone();
+            last[6..8].copy_from_slice(&[0, 3]);
+            // What is no port is none.
+            last[22..24].copy_from_slice(&[0, 9]);
+            assert_eq!(sockets.place(Medium::Ip, &last), handle.set, "{n}");
+        }
+        datagram[6..8].copy_from_slice(&[0, 0]);
+        datagram[22..24].copy_from_slice(&[0, 9]);
+        assert_eq!(sockets.place(Medium::Ip, &datagram), 0);
     }
 
     #[test]

@@ -66,6 +66,6 @@ fn folder() -> PathBuf {
 /// Builds some of the package, into the target folder of everything else.
 fn build(sh: &Shell, what: &[&str]) -> Result<()> {
     let (manifest, target) = (folder().join("Cargo.toml"), workspace::target_dir()?);
-    let build = cmd!(sh, "cargo build --release --locked --manifest-path {manifest}");
+    let build = cmd!(sh, "cargo build --release --manifest-path {manifest}");
     Ok(build.arg("--target-dir").arg(target).args(what).run()?)
 }
