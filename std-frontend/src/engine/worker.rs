@@ -359,7 +359,8 @@ impl<St: HostStore> Worker<St> {
             return;
         }
         let grace = self.grace.get_or_insert(self.cx.now + self.options.grace);
-        let over = *grace <= self.cx.now;
+        // Without a grace, too, what is idle ends in good order.
+        let over = *grace <= self.cx.now && self.retired;
         let told = if over { &mut self.aborted } else { &mut self.retired };
         if std::mem::replace(told, true) {
             return;

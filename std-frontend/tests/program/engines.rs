@@ -217,6 +217,27 @@ fn a_signal_ends_the_idle_at_once_and_the_busy_after_the_grace() {
 }
 
 #[test]
+fn without_a_grace_the_idle_end_in_good_order_all_the_same() {
+    for engine in ENGINES {
+        let mut server = start(engine, &["hello=0", "file=0", "--grace", "0"], 2);
+        std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+        let mut idle = connect(&server);
+        greet(&mut idle);
+        // Longer than what may be a pause in a message.
+        std::thread::sleep(Duration::from_millis(300));
+        let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
+        busy.write_all(b"big\n").unwrap();
+        busy.read_exact(&mut [0; 1]).unwrap();
+        server.signal(Signal::TERM);
+        assert!(read_all(&mut idle).is_empty(), "{engine}");
+        drop(idle);
+        assert_eq!(server.end().0, Some(0), "{engine}");
+        let end = std::io::copy(&mut busy, &mut std::io::sink()).unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::ConnectionReset, "{engine}");
+    }
+}
+
+#[test]
 fn a_second_signal_ends_everybody_at_once() {
     for engine in ENGINES {
         // The system hangs up on a child that stands still when its parent has gone.
