@@ -180,15 +180,19 @@ const CHILDREN: usize = 200;
 fn connections(asked: Option<usize>, default: usize) -> usize {
     /// For listeners, the folder, standard streams, event loops.
     const OTHERS: usize = 64;
+    /// A server that is to have fewer should know.
+    const WORTH_TELLING: usize = 1000;
 
     let limit = open_files::raise_limit();
     let most = (limit.saturating_sub(OTHERS) / 2).max(1);
-    if let Some(asked) = asked.filter(|&asked| asked > most) {
+    let wanted = asked.unwrap_or(default);
+    // Where nobody has asked, a little less than the default is nothing to speak of.
+    if asked.unwrap_or(default.min(WORTH_TELLING)) > most {
         tracing::warn!(
-            "{limit} open files are allowed: enough for {most} connections, not for {asked}"
+            "{limit} open files are allowed: enough for {most} connections, not for {wanted}"
         );
     }
-    asked.unwrap_or(default).min(most)
+    wanted.min(most)
 }
 
 /// Binds `addr` as a server would, to see whether it can be had.

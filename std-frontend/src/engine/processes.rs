@@ -53,6 +53,8 @@ struct Serving {
     /// What it has told of: its connection is there, and has ended.
     connected: bool,
     ended: bool,
+    /// What a child said that has not begun to serve: it lacks what it needs.
+    trouble: Option<String>,
 }
 
 impl Processes {
@@ -90,8 +92,9 @@ impl Processes {
             });
             match registered {
                 Ok(line) => {
-                    let (reports, connected, ended) = (Reports::default(), false, false);
-                    slot.insert(Serving { child, reports, line, link, connected, ended });
+                    let (connected, ended, trouble) = (false, false, None);
+                    let reports = Reports::default();
+                    slot.insert(Serving { child, reports, line, link, connected, ended, trouble });
                     Ok(())
                 }
                 Err(error) => {
@@ -108,25 +111,27 @@ impl Processes {
     }
 
     /// Reads what a child has to say, to its end.
-    fn read(&mut self, key: Key, buf: &mut [u8], again: &mut impl FnMut()) -> usize {
+    fn read<St: HostStore>(&mut self, key: Key, cx: &mut Context<St>) -> usize {
         let Some(serving) = self.children.get_mut(key.slot()) else { return 0 };
         for _ in 0..READS {
-            match serving.line.read(buf) {
-                Ok(0) => return self.reap(key),
-                Ok(n) => serving.tell(buf.get(..n).unwrap_or_default(), &*self.observer),
+            match serving.line.read(&mut cx.input) {
+                Ok(0) => return self.reap(key, cx),
+                Ok(n) => serving.tell(cx.input.get(..n).unwrap_or_default(), &*self.observer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.reap(key),
+                Err(_) => return self.reap(key, cx),
             }
         }
-        again();
+        cx.again.push_back(key);
         0
     }
 
     /// A child's standard error has ended: it ends, or has ended.
-    fn reap(&mut self, key: Key) -> usize {
+    fn reap<St: HostStore>(&mut self, key: Key, cx: &mut Context<St>) -> usize {
         let mut serving = self.children.remove(key.slot());
-        serving.end(&*self.observer, self.retired);
+        if let Some(trouble) = serving.end(&*self.observer, self.retired) {
+            cx.shortage = Some(io::Error::other(format!("its process cannot serve: {trouble}")));
+        }
         1
     }
 
@@ -143,29 +148,33 @@ impl Processes {
 
 impl Serving {
     fn tell(&mut self, read: &[u8], observer: &dyn Observer) {
-        let Self { reports, link, connected, ended, .. } = self;
-        reports.push(read, |report| tell(report, link, connected, ended, observer));
+        let Self { reports, link, connected, ended, trouble, .. } = self;
+        reports.push(read, |report| tell(report, link, connected, ended, trouble, observer));
     }
 
-    fn end(&mut self, observer: &dyn Observer, retired: bool) {
-        let Self { reports, link, connected, ended, .. } = self;
-        reports.end(|report| tell(report, link, connected, ended, observer));
+    /// Says why it could not even begin, if so.
+    fn end(&mut self, observer: &dyn Observer, retired: bool) -> Option<String> {
+        let Self { reports, link, connected, ended, trouble, .. } = self;
+        reports.end(|report| tell(report, link, connected, ended, trouble, observer));
         let status = self.child.wait();
         if self.ended {
-            return;
+            return None;
         }
         let (service, peer, child) = (link.service, link.peer, self.child.id());
         let end = if retired {
             End::Aborted(Reason::Stopped)
         } else {
             let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-            tracing::error!(%service, %peer, child, "its process has died: {status}");
+            if self.trouble.is_none() {
+                tracing::error!(%service, %peer, child, "its process has died: {status}");
+            }
             End::Aborted(Reason::Failed)
         };
         if !self.connected {
             observer.observe(&self.link, Event::Connected);
         }
         observer.observe(&self.link, Event::Ended { end, received: 0, sent: 0 });
+        self.trouble.take().filter(|_| !retired)
     }
 }
 
@@ -174,6 +183,7 @@ fn tell(
     link: &Link,
     connected: &mut bool,
     ended: &mut bool,
+    trouble: &mut Option<String>,
     observer: &dyn Observer,
 ) {
     match report {
@@ -183,8 +193,20 @@ fn tell(
             observer.observe(link, event);
         }
         Report::Steps(counts) => observer.stepped(link, &counts),
+        // That goes for the next ones, too, and is told once for all.
+        Report::Line(line) if !*connected && is_error(line) => {
+            let line = line.trim_ascii();
+            let line = line.strip_prefix(b"ERROR").unwrap_or(line).trim_ascii();
+            trouble.get_or_insert_with(|| Shown(line).to_string());
+        }
         Report::Line(line) => log(line, link),
     }
+}
+
+/// Whether a line is an error, or what a program says last.
+fn is_error(line: &[u8]) -> bool {
+    let lesser: [&[u8]; 4] = [b"WARN ", b"INFO ", b"DEBUG ", b"TRACE "];
+    !lesser.iter().any(|level| line.trim_ascii().starts_with(level))
 }
 
 /// Logs a line of a child's as it would have itself.
@@ -230,8 +252,7 @@ impl<St: HostStore> Connections<St> for Processes {
     }
 
     fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize {
-        let Context { input, again, .. } = cx;
-        self.read(key, input, &mut || again.push_back(key))
+        self.read(key, cx)
     }
 
     fn retire(&mut self, _: u8, _: &mut Context<St>) -> usize {

@@ -237,6 +237,9 @@ impl<St: HostStore> Worker<St> {
         if let Some(table) = self.tables.get_mut(usize::from(table)) {
             let ended = act(&mut **table, &mut self.cx);
             self.closed(ended);
+            if let Some(error) = self.cx.shortage.take() {
+                self.not_accepted(&error);
+            }
         }
     }
 
