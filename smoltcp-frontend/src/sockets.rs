@@ -478,6 +478,21 @@ mod tests {
             assert_eq!(sockets.place(Medium::Ip, &first), handle.set);
             assert_eq!(sockets.place(Medium::Ip, &last), handle.set);
         }
+        // Two of one peer are on their way at once.
+        let two = [(0, handles[0]), (50, handles[50])];
+        assert_ne!(two[0].1.set, two[1].1.set);
+        for (n, handle) in two {
+            let first = to_us(packet(n, 0x2000, &segment(1000 + n, 2000 + n)));
+            assert_eq!(sockets.place(Medium::Ip, &first), handle.set);
+        }
+        for (n, handle) in two {
+            let last = to_us(packet(n, 3, b"the rest"));
+            assert_eq!(sockets.place(Medium::Ip, &last), handle.set);
+        }
+        // One that is aborted is none, though its reset has not left.
+        sockets.get_mut::<tcp::Socket<'_>>(handles[0]).abort();
+        let late = to_us(packet(0, 0, &segment(1000, 2000)));
+        assert_eq!(sockets.place(Medium::Ip, &late), 0);
         let strangers = to_us(packet(0, 0, &segment(9, 9)));
         assert_eq!(sockets.place(Medium::Ip, &strangers), 0);
     }

@@ -1,5 +1,6 @@
 //! Every edge of a conversation's life, by hand: what it wants, when it wants it, and how it ends.
 
+mod backwards;
 mod ending;
 mod limits;
 mod order;

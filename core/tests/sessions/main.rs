@@ -16,6 +16,7 @@ mod steps;
 mod tagged;
 mod typed;
 mod upload;
+mod wall_clock;
 
 use anywire_core::name::FileName;
 

@@ -5,6 +5,7 @@ use anywire_core::service::file;
 use smoltcp::wire::{EthernetFrame, Ipv4Packet, TcpPacket};
 
 use super::*;
+use crate::chance::Chance;
 
 const ECHO: u16 = 9900;
 const FILE: u16 = 6565;
@@ -244,6 +245,33 @@ fn a_pool_of_one_address_is_a_pool_like_others() {
     assert_eq!(sim.counts().served, 2);
 }
 
+/// Each has its own sets of sockets, and both have one that listens on that port.
+#[test]
+fn two_pools_of_one_port_are_told_apart_by_their_addresses() {
+    let (v4, mut v6) = (sim::address(Side::A, ECHO), sim::address(Side::A, ECHO));
+    v6.set_ip("fd00::1".parse().unwrap());
+    let mut sim = Sim::new(|stack| {
+        let pool = |listen: SocketAddr| {
+            let memory = pool::Memory {
+                slots: leak(vec![Slot::<<Watched<Echo> as StreamService>::Session, File>::EMPTY]),
+                rings: leak(vec![0; 2048]),
+                receive_len: 1024,
+                send_len: 1024,
+            };
+            let pool = Pool::new(stack, Watched(Echo), listen, memory, Settings::default());
+            Box::new(pool.unwrap()) as Served
+        };
+        [v4, v6].map(pool).into()
+    });
+    for peer in [v4, v6] {
+        let at = sim.stream(512, 512);
+        sim.streams[at].connect(&mut sim.net.b.stack, peer, 0).unwrap();
+        sim.connected(at).unwrap();
+        sim.send(at, b"here");
+        assert_eq!(sim.read_exact(at, 4), b"here");
+    }
+}
+
 #[test]
 fn a_peer_that_begins_anew_from_the_port_of_a_time_wait_is_let_in() {
     let mut sim = Sim::new(|stack| {
@@ -329,6 +357,21 @@ fn a_peer_that_does_not_end_is_forgotten_when_it_has_been_drained_long_enough() 
     assert_eq!(sim.read(at), Err(StreamError::Reset), "but whoever goes on is told");
 }
 
+/// Nothing is owed but that, and nobody is asked for it for ever.
+#[test]
+fn an_end_that_nobody_acknowledges_is_given_up() {
+    let settings = Settings { close: SECOND * 5, ..Settings::default() };
+    let mut sim = Sim::new(|stack| vec![pool(stack, Watched(Echo), 1, (1024, 1024), settings)]);
+    let at = sim.connect(ECHO);
+    // Nothing that the server sends arrives from now on.
+    sim.net.wire.link(Side::A).loss = Chance::ALWAYS;
+    sim.shutdown(at);
+    sim.net.run(MS * 4900);
+    assert_eq!((sim.log.ends(), sim.counts().closing), (vec![End::Finished], 1));
+    sim.net.run(SECOND);
+    assert_eq!(sim.counts().listening, 1, "{:?}", sim.counts());
+}
+
 /// The conversation is over when its last bytes are in the send ring.
 #[test]
 fn who_reads_slowly_gets_all_of_it_and_who_does_not_read_is_reset() {
@@ -365,6 +408,39 @@ fn who_reads_slowly_gets_all_of_it_and_who_does_not_read_is_reset() {
     sim.net.run(SECOND);
     assert_eq!(sim.counts().listening, 1);
     assert_eq!(sim.read_all(at), Err(StreamError::Reset));
+}
+
+#[test]
+fn who_goes_on_sending_behind_the_last_message_is_not_listened_to_for_ever() {
+    let mut settings = Settings::default();
+    settings.limits.drain_len = 1000;
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(file::File), 1, (1024, 4096), settings)]);
+    sim.file("f", &pattern(4000));
+    // One that has read it all: that is the end of it, long before the time to drain is up.
+    let at = sim.connect(FILE);
+    sim.send(at, b"f\n");
+    sim.read_exact(at, 4000);
+    sim.net.run(MS * 10);
+    assert_eq!(sim.log.ends(), []);
+    sim.send(at, &[7; 1000]);
+    sim.net.run(MS * 10);
+    assert_eq!((sim.log.ends(), sim.counts().listening), (vec![End::Finished], 1));
+
+    // And one that reads nothing: what is owed to it is kept, what it sends is left to it.
+    let at = sim.stream(400, 512);
+    sim.dial(at, FILE);
+    sim.connected(at).unwrap();
+    sim.send(at, b"f\n");
+    let (stream, mut sent) = (&mut sim.streams[at], 0);
+    sim.net.run_until(SECOND * 10, |net| {
+        while let Poll::Ready(Ok(some)) = stream.write(&mut net.b.stack, &[7; 256]) {
+            sent += some;
+        }
+        sent > 20_000
+    });
+    assert!((2000..6000).contains(&sent), "{sent} bytes");
+    assert_eq!(sim.counts().closing, 1, "{:?}", sim.counts());
 }
 
 #[test]

@@ -25,6 +25,21 @@ fn a_peer_that_resets_is_told_as_such_and_its_socket_listens_again() {
     assert_eq!(sim.counts().listening, 4);
 }
 
+/// Nothing is taken back by that, and nobody is waited for.
+#[test]
+fn a_reset_behind_our_end_is_an_end_at_once() {
+    let service = Watched(Message { close_after_reply: true, ..Message::default() });
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, service, 1, (8192, 8192), Settings::default())]);
+    let at = sim.connect(9001);
+    sim.send(at, b"one\n");
+    assert_eq!(sim.read_all(at), Ok(b"Message: one".to_vec()));
+    assert_eq!(sim.log.ends(), []);
+    sim.abort(at);
+    sim.net.run(MS * 10);
+    assert_eq!((sim.log.ends(), sim.counts().listening), (vec![End::Finished], 1));
+}
+
 /// The server sees data, FIN and RST in one poll: the FIN is no end.
 #[test]
 fn a_reset_right_behind_an_end_is_a_reset() {

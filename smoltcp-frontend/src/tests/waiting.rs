@@ -206,6 +206,13 @@ fn what_is_too_large_to_answer_is_dropped_and_counted() {
         sim.net.run(MS * 10);
     }
     assert_eq!((sim.counts().served, sim.counts().dropped), (2, 1));
+    let told = sim.log.0.borrow();
+    let told = told.iter().filter_map(|(_, told)| match told {
+        Told::Other(text) if text.starts_with("Answered") => Some(&**text),
+        _ => None,
+    });
+    let expected = [100, 50].map(|len| format!("Answered {{ received: {len}, sent: {len} }}"));
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -245,6 +252,32 @@ fn an_answer_to_nobody_does_not_stand_in_the_way_for_ever() {
         })
     );
     assert_eq!(sim.counts().dropped, 1);
+}
+
+/// Whoever knows our port may write to it, from whatever port.
+#[test]
+fn an_answer_counts_only_from_who_was_asked() {
+    let mut sim = Sim::new(|_| Vec::new());
+    let (asked, us) = (sim::address(Side::A, 9900), sim::address(Side::B, 5000));
+    let mut asker = Asker::new(&mut sim.net.b.stack, memory(4, 4096)).unwrap();
+    asker.bind(&mut sim.net.b.stack, us.port()).unwrap();
+    let stack = &mut sim.net.a.stack;
+    let mut others = [9901, asked.port()].map(|port| {
+        let mut other = Asker::new(stack, memory(4, 4096)).unwrap();
+        other.bind(stack, port).unwrap();
+        other
+    });
+    others[0].send(stack, us, b"the port is another").unwrap();
+    let nobody = smoltcp::wire::IpAddress::v4(10, 0, 0, 99);
+    others[1].send_from(stack, us, nobody, b"the address is another").unwrap();
+    sim.net.run(MS * 10);
+    others[1].send(&mut sim.net.a.stack, us, b"the answer").unwrap();
+    let (mut buf, mut got) = ([0; 32], Poll::Pending);
+    sim.net.run_until(SECOND, |net| {
+        got = asker.receive(&mut net.b.stack, asked, &mut buf);
+        got.is_ready()
+    });
+    assert_eq!((got, &buf[..10]), (Poll::Ready(10), &b"the answer"[..]));
 }
 
 /// Whoever writes to us need not be looked for; nor does a broken frame, or one from nobody, break anything.

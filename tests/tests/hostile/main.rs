@@ -23,6 +23,8 @@ macro_rules! on_each_engine {
 
 mod armed;
 mod calls;
+mod entries;
+mod entropy;
 mod gone;
 mod killed;
 mod leftovers;

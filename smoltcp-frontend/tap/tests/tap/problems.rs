@@ -11,6 +11,7 @@ crate::tests![
     all_problems_at_once_and_a_line_that_avoids_those_of_ports,
     completions_are_this_programs,
     gateways_and_names_that_lead_nowhere,
+    no_random_numbers,
     wrong_usage_is_status_2,
 ];
 
@@ -98,6 +99,33 @@ fn gateways_and_names_that_lead_nowhere() {
     let many = ["1", "2", "3", "4"].map(|n| format!("--address=fdab::{n}/64"));
     let many: Vec<_> = many.iter().map(String::as_str).chain(["--dhcp"]).collect();
     assert_fails(&client(&many), "5 addresses are more than the stack has room for, which is 4");
+}
+
+/// Nobody may guess our sequence numbers: without entropy there are no connections.
+fn no_random_numbers() {
+    let tried = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        let why = "strace is missing, or may not trace";
+        assert!(!std::env::var("ANYWIRE_REQUIRE").is_ok_and(|all| all.contains("strace")), "{why}");
+        return eprintln!("SKIPPED: {why}");
+    }
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut refused = 0;
+    for turn in 1.. {
+        let program = anywire_tap(&["client", "hello", "x"]);
+        let mut strace = std::process::Command::new("strace");
+        strace.args(["-D", "-f", "-qq", "-e", "trace=getrandom", "-e"]);
+        strace.arg(format!("inject=getrandom:error=EIO:when={turn}")).arg("-o").arg(log.path());
+        strace.arg(program.get_program()).args(program.get_args());
+        let output = run(strace, b"");
+        assert!(!output.status.success(), "nobody listens");
+        refused += usize::from(text(&output.stderr).contains("the system has no random numbers"));
+        if !std::fs::read_to_string(log.path()).unwrap().contains("INJECTED") {
+            break;
+        }
+    }
+    // That of the wire, and that of the stack.
+    assert_eq!(refused, 2);
 }
 
 fn wrong_usage_is_status_2() {
