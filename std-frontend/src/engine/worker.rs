@@ -48,7 +48,7 @@ impl Key {
         Self(u32::from(table) << SLOT_BITS | slot as u32)
     }
 
-    fn table(self) -> u8 {
+    pub(super) fn table(self) -> u8 {
         (self.0 >> SLOT_BITS) as u8
     }
 
