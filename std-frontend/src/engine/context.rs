@@ -47,7 +47,7 @@ impl<St: HostStore> Context<St> {
             store,
             limits,
             jobs,
-            timers: Timers::default(),
+            timers: Timers::new(),
             again: VecDeque::new(),
             now: clock::now(),
             input: vec![0; BUFFER].into(),

@@ -8,7 +8,7 @@ use super::worker::Key;
 ///
 /// A connection's deadline moves with every byte. So a time here may be too early, never too late: whoever
 /// is due looks at its real deadline, and comes back if that is later.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Timers {
     /// None is later than those at twice its place, counted from 1, and behind that.
     heap: Vec<(Instant, Key)>,
@@ -16,7 +16,15 @@ pub(super) struct Timers {
     places: Vec<Vec<u32>>,
 }
 
+/// Room for so many from the beginning is address space, which becomes memory as it is used. A smaller one would grow in the allocator's
+/// heap, and leave gaps there.
+const FIRST: usize = 32 << 10;
+
 impl Timers {
+    pub(super) fn new() -> Self {
+        Self { heap: Vec::with_capacity(FIRST), places: Vec::new() }
+    }
+
     /// Sees to it that `key` has a time that is not later than `deadline`.
     pub(super) fn arrange(&mut self, key: Key, deadline: Option<Instant>) {
         let Some(deadline) = deadline else { return };
@@ -74,7 +82,7 @@ impl Timers {
     fn set(&mut self, key: Key, place: usize) {
         let (table, slot) = (usize::from(key.table()), key.slot());
         if self.places.len() <= table {
-            self.places.resize_with(table + 1, Vec::new);
+            self.places.resize_with(table + 1, || Vec::with_capacity(FIRST));
         }
         if let Some(of) = self.places.get_mut(table) {
             if of.len() <= slot {
@@ -135,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_time_moves_to_earlier_ones_only_and_there_is_one_per_key() {
-        let mut timers = Timers::default();
+        let mut timers = Timers::new();
         let (a, b) = (Key::new(0, 7), Key::new(2, 7));
         timers.arrange(a, Some(at(30)));
         timers.arrange(b, Some(at(20)));
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn of_many_the_first_is_always_known() {
-        let (mut timers, mut known) = (Timers::default(), BTreeMap::new());
+        let (mut timers, mut known) = (Timers::new(), BTreeMap::new());
         let mut random = 1_u64;
         for _ in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -544,7 +544,9 @@ mod tests {
     /// There may be tens of thousands.
     #[test]
     fn a_connection_that_waits_is_small() {
-        assert!(size_of::<Connection<echo::Session, FolderStore>>() <= 160);
+        let size = size_of::<Connection<echo::Session, FolderStore>>();
+        // 4 bytes, and more where mio looks for bugs.
+        assert!(size - size_of::<Option<TcpStream>>() <= 156, "{size}");
     }
 
     #[test]
