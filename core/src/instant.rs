@@ -1,5 +1,6 @@
 //! A point in time, as the driver's clock tells it.
 
+use core::num::NonZeroU64;
 use core::ops::Add;
 use core::time::Duration;
 
@@ -8,26 +9,27 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant {
-    micros: u64,
+    /// And one more, so that a deadline that may be never is no larger than one that is.
+    micros: NonZeroU64,
 }
 
 impl Instant {
     /// The moment the clock counts from.
-    pub const ZERO: Self = Self { micros: 0 };
+    pub const ZERO: Self = Self::from_micros(0);
 
     /// The instant `micros` microseconds after [`ZERO`](Self::ZERO).
     pub const fn from_micros(micros: u64) -> Self {
-        Self { micros }
+        Self { micros: NonZeroU64::MIN.saturating_add(micros) }
     }
 
     /// Microseconds since [`ZERO`](Self::ZERO).
     pub const fn as_micros(self) -> u64 {
-        self.micros
+        self.micros.get() - 1
     }
 
     /// How long ago `earlier` was, or nothing if it is yet to come.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.micros.saturating_sub(earlier.micros))
+        Duration::from_micros(self.as_micros().saturating_sub(earlier.as_micros()))
     }
 }
 
@@ -59,6 +61,12 @@ mod tests {
         assert_eq!(late + Duration::MAX, Instant::from_micros(u64::MAX));
         assert_eq!(Instant::ZERO.saturating_since(late), Duration::ZERO);
         assert_eq!((Instant::ZERO + Duration::from_millis(3)).as_micros(), 3000);
+    }
+
+    #[test]
+    fn a_deadline_takes_no_room_for_never() {
+        assert_eq!(size_of::<Option<Instant>>(), size_of::<Instant>());
+        assert_eq!((Instant::ZERO.as_micros(), Instant::from_micros(7).as_micros()), (0, 7));
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub struct ServeOptions {
     /// With poll, threads that work on files; most of the time they wait for a disk
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     file_threads: u16,
+    /// With poll, never sleep: answers come sooner, mostly where there are few connections, and each worker takes a whole processor,
+    /// even while nothing happens
+    #[arg(long)]
+    busy_poll: bool,
 }
 
 /// The ways to serve many clients at once.
@@ -135,6 +139,10 @@ impl Network for System {
         if meeting != Meeting::Listening {
             return Ok(SystemServer::Stdio(Stdio::new(plan, meeting)?));
         }
+        ensure!(
+            !serve.busy_poll || serve.engine == Engine::Poll,
+            "--busy-poll needs --engine poll: the others wait in the kernel"
+        );
         let (engine, most) = match serve.engine {
             Engine::Poll => (engine::Engine::Poll, Options::default().max_connections),
             Engine::Threads => (engine::Engine::Threads, Options::default().max_connections),
@@ -147,6 +155,7 @@ impl Network for System {
             backlog: serve.backlog,
             workers: serve.workers.into(),
             file_threads: serve.file_threads.into(),
+            busy_poll: serve.busy_poll,
             grace: plan.grace,
             once: plan.once,
         };

@@ -29,7 +29,7 @@ pub(super) struct Context<St: Store> {
     pub(super) store: St,
     pub(super) limits: Limits,
     pub(super) jobs: Jobs<OpenIn<St>>,
-    pub(super) timers: Timers<Key>,
+    pub(super) timers: Timers,
     /// Connections that can go on at once, after others have had their turn.
     pub(super) again: VecDeque<Key>,
     pub(super) now: Instant,

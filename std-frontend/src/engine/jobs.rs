@@ -14,7 +14,7 @@ use super::transfer::Received;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
     pub(super) key: super::worker::Key,
-    pub(super) generation: u64,
+    pub(super) generation: u32,
 }
 
 /// What came of a job. What it was lent comes back with it.

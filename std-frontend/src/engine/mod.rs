@@ -81,6 +81,9 @@ pub struct Options {
     /// With [`Engine::Poll`], threads that work on files for all workers. Mostly they wait for a disk: that has many files sync at once in little more time than
     /// one takes.
     pub file_threads: usize,
+    /// With [`Engine::Poll`], workers never sleep: whatever comes is seen at once, and each worker takes a whole processor for that, with
+    /// connections or without.
+    pub busy_poll: bool,
     /// How long conversations may go on after the server was told to stop.
     pub grace: Duration,
     /// Serve one conversation, or one datagram, and stop.
@@ -96,6 +99,7 @@ impl Default for Options {
             backlog: 1024,
             workers: 1,
             file_threads: 32,
+            busy_poll: false,
             grace: Duration::from_secs(5),
             once: false,
         }

@@ -18,7 +18,7 @@ use super::datagrams::Served;
 use super::jobs::Jobs;
 use super::threads::Ended;
 use super::transfer::HostStore;
-use super::{Link, Options, Protocol, Shared};
+use super::{Engine, Link, Options, Protocol, Shared};
 use crate::clock;
 
 /// So many connections are accepted before others have their turn.
@@ -48,7 +48,7 @@ impl Key {
         Self(u32::from(table) << SLOT_BITS | slot as u32)
     }
 
-    fn table(self) -> u8 {
+    pub(super) fn table(self) -> u8 {
         (self.0 >> SLOT_BITS) as u8
     }
 
@@ -72,6 +72,8 @@ struct Listener {
 pub(super) struct Worker<St: Store> {
     poll: Poll,
     options: Options,
+    /// It never sleeps.
+    busy: bool,
     shared: Arc<Shared>,
     listeners: Vec<Listener>,
     /// When accepting goes on, after it had to rest.
@@ -108,6 +110,7 @@ impl<St: HostStore> Worker<St> {
         Self {
             poll,
             options,
+            busy: options.busy_poll && options.engine == Engine::Poll,
             shared,
             listeners: Vec::new(),
             rest: None,
@@ -163,6 +166,10 @@ impl<St: HostStore> Worker<St> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 done => done?,
             }
+            if self.busy && events.is_empty() && self.cx.jobs.are_out() {
+                // Their threads may have no other processor than this one.
+                std::thread::yield_now();
+            }
             self.cx.now = clock::now();
             for event in &events {
                 self.event(event);
@@ -193,7 +200,7 @@ impl<St: HostStore> Worker<St> {
     fn timeout(&self) -> Option<Duration> {
         let datagrams = self.datagrams.iter().any(|(_, ready)| *ready);
         let accepting = self.rest.is_none() && self.listeners.iter().any(|listener| listener.ready);
-        if !self.cx.again.is_empty() || datagrams || accepting {
+        if self.busy || !self.cx.again.is_empty() || datagrams || accepting {
             return Some(Duration::ZERO);
         }
         // Behind the grace there are only jobs to wait for.

@@ -1,5 +1,6 @@
 //! The `poll` engine against plain sockets.
 
+mod busy;
 #[path = "../engine/mod.rs"]
 mod engine;
 mod jobs;

@@ -14,7 +14,9 @@ use rustix::process::{
 };
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::harness::{Server, nobody, read_all, scrape, summed, vanish};
+use crate::harness::{
+    Server, anywire, assert_output, nobody, read_all, run, scrape, summed, text, vanish,
+};
 use crate::procfs::{PATIENCE, await_that, children, descriptors, sockets, status, threads, ticks};
 
 const ENGINES: [&str; 3] = ["poll", "threads", "processes"];
@@ -279,6 +281,28 @@ fn once_is_one_conversation_on_every_engine() {
         greet(&mut stream);
         drop(stream);
         assert_eq!(server.end().0, Some(0), "{engine}");
+    }
+}
+
+#[test]
+fn a_busy_server_never_sleeps_and_obeys_all_the_same() {
+    let mut server = start("poll", &["hello=0", "--busy-poll"], 1);
+    let (pid, before) = (server.id(), ticks(server.id()));
+    await_that("it works though nobody is there", || ticks(pid) > before + 20);
+    let mut stream = connect(&server);
+    greet(&mut stream);
+    assert_eq!(server.stop().0, Some(0));
+
+    let mut server = start("poll", &["hello=0", "--busy-poll", "--once"], 1);
+    let mut stream = connect(&server);
+    greet(&mut stream);
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(server.end().0, Some(0));
+
+    for engine in ["threads", "processes"] {
+        let refused = run(anywire(&["serve", "hello=0", "--busy-poll", "--engine", engine]), b"");
+        assert_output(&refused, 1, "");
+        assert!(text(&refused.stderr).contains("--busy-poll needs --engine poll"), "{refused:?}");
     }
 }
 

@@ -111,7 +111,12 @@ pub(crate) fn all(long: Duration) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, count) in [("echo-1", 1), ("echo-64", 64), ("echo-1000", 1000)] {
         let about = format!("TCP echo, 64 B there and back, {count} connections");
-        let row = Row::new(name, about, &ping).servers(echoing(&[]), move |server| {
+        let mut servers = echoing(&[]);
+        if count == 1 {
+            let busy = |place: &Place| Server::anywire(place, "echo", &["--busy-poll"]);
+            servers.push(("anywire-busy", Box::new(busy)));
+        }
+        let row = Row::new(name, about, &ping).servers(servers, move |server| {
             let mut clients = echo::PingPong::new(server.addr, count)?;
             Ok(move || clients.round(&server, long))
         });

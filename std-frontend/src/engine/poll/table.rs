@@ -10,7 +10,7 @@ use mio::Registry;
 use mio::net::TcpStream;
 use slab::Slab;
 
-use super::connection::Connection;
+use super::connection::{Connection, Observed};
 use crate::engine::connections::{Connections, Readiness};
 use crate::engine::context::{BUFFER, Context};
 use crate::engine::jobs::Done;
@@ -19,12 +19,16 @@ use crate::engine::worker::Key;
 use crate::engine::{Link, Observer};
 use crate::os;
 
+/// So many connections have address space from the beginning, and memory when they come: the allocator then maps it, and moves none of
+/// it as it grows.
+const FIRST: usize = 1024;
+
 pub(in crate::engine) struct Table<S: StreamService, St: Store> {
     service: S,
     observer: Arc<dyn Observer>,
     connections: Slab<Connection<S::Session, St>>,
-    /// Which connection this is: a slot is used again, a generation is not.
-    generation: u64,
+    /// Which connection this is: a slot is used again, a generation after 2^32 others only.
+    generation: u32,
 }
 
 impl<S: StreamService, St: Store> Table<S, St> {
@@ -35,7 +39,7 @@ impl<S: StreamService, St: Store> Table<S, St> {
 
     pub(in crate::engine) fn new(service: S, observer: Arc<dyn Observer>) -> Self {
         let () = Self::BUFFERS_SUFFICE;
-        Self { service, observer, connections: Slab::new(), generation: 0 }
+        Self { service, observer, connections: Slab::with_capacity(FIRST), generation: 0 }
     }
 }
 
@@ -52,8 +56,9 @@ where
         change: impl FnOnce(&mut Connection<S::Session, St>, &mut Context<St>),
     ) -> usize {
         let Some(connection) = self.connections.get_mut(key.slot()) else { return 0 };
+        let observed = Observed { service: S::ABOUT.name, observer: &*self.observer };
         change(connection, cx);
-        if connection.drive(key, cx, &*self.observer) || connection.awaits_socket() {
+        if connection.drive(key, cx, observed) || connection.awaits_socket() {
             return 0;
         }
         self.connections.remove(key.slot());
@@ -89,9 +94,9 @@ where
         registry: &Registry,
         cx: &mut Context<St>,
     ) -> usize {
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         let session = self.service.open();
-        let connection = Connection::new(session, stream, link, self.generation, cx.now);
+        let connection = Connection::new(session, stream, &link, self.generation, cx.now);
         let slot = self.connections.insert(connection);
         let key = Key::new(table, slot);
         self.observer.observe(&link, Event::Connected);
@@ -132,6 +137,7 @@ where
     fn done(&mut self, done: Done<OpenIn<St>>, cx: &mut Context<St>) -> usize {
         let asker = done.asker;
         let observer = Arc::clone(&self.observer);
+        let observed = Observed { service: S::ABOUT.name, observer: &*observer };
         let connection = self
             .connections
             .get_mut(asker.key.slot())
@@ -145,7 +151,7 @@ where
                 return 0;
             }
             Some(connection) if connection.awaits_socket() => {
-                if !connection.closed(done, cx, &*observer) {
+                if !connection.closed(done, cx, observed) {
                     return 0;
                 }
                 self.connections.remove(asker.key.slot());
@@ -153,7 +159,7 @@ where
             }
             Some(_) => {}
         }
-        self.drive(asker.key, cx, |connection, cx| connection.done(done, cx, &*observer))
+        self.drive(asker.key, cx, |connection, cx| connection.done(done, cx, observed))
     }
 
     fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize {

@@ -6,8 +6,7 @@ use anywire_core::store::{OpenFile, OpenIn, release};
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use super::{Connection, Turn};
-use crate::engine::Observer;
+use super::{Connection, Observed, Turn};
 use crate::engine::context::Context;
 use crate::engine::jobs::{Asker, Done, Lent};
 use crate::engine::transfer::{HostReader, HostStore};
@@ -17,7 +16,7 @@ use crate::shim::reset_on_close;
 impl<S: Session, St: HostStore> Connection<S, St> {
     /// Reads and discards.
     pub(super) fn drain(&mut self, cx: &mut Context<St>) -> Turn {
-        self.held = Vec::new();
+        self.hold(&[]);
         if !self.readable {
             return Turn::Park;
         }
@@ -31,21 +30,21 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     }
 
     /// Lets go of everything, and says how it ended.
-    pub(super) fn close(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) {
+    pub(super) fn close(&mut self, key: Key, cx: &mut Context<St>, observer: Observed<'_>) {
         self.reset_unless_ended(self.stream.as_ref());
         self.over = true;
-        cx.timers.remove(key, &mut self.timer);
+        cx.timers.remove(key);
         self.drop_pending(cx);
-        let slow = match self.file.as_deref() {
+        let slow = match self.file() {
             Some(OpenFile::Writing(_)) => true,
             Some(OpenFile::Reading(file)) => file.is_slow_to_close(),
             None => false,
         };
-        if slow && let Some(file) = self.file.take() {
+        if slow && let Some(file) = self.take_file() {
             let asker = Asker { key, generation: self.generation };
-            return cx.release(asker, *file, self.stream.take());
+            return cx.release(asker, file, self.stream.take());
         }
-        release(&mut cx.store, &mut self.file.take().map(|file| *file));
+        release(&mut cx.store, &mut self.take_file());
         self.tell_end(observer);
     }
 
@@ -54,7 +53,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         &mut self,
         done: Done<OpenIn<St>>,
         cx: &Context<St>,
-        observer: &dyn Observer,
+        observer: Observed<'_>,
     ) -> bool {
         let Lent { file, stream } = done.lent;
         self.reset_unless_ended(stream.as_ref());
@@ -77,11 +76,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     }
 
     /// Tells how it ended, once.
-    fn tell_end(&mut self, observer: &dyn Observer) {
+    fn tell_end(&mut self, observer: Observed<'_>) {
         if let Some(ended) = self.conversation.ended()
             && !std::mem::replace(&mut self.told, true)
         {
-            observer.observe(&self.link, ended);
+            observer.observer.observe(&self.link(observer.service), ended);
         }
     }
 }

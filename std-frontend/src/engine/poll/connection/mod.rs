@@ -4,7 +4,7 @@ mod ending;
 mod requests;
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
 
 use anywire_core::conversation::{self, Conversation, Want};
@@ -21,7 +21,7 @@ use crate::engine::context::Context;
 use crate::engine::jobs::{self, Done};
 use crate::engine::transfer::{Halt, HostStore};
 use crate::engine::worker::Key;
-use crate::engine::{Link, LinkHost, Observer};
+use crate::engine::{Link, LinkHost, Observer, Protocol};
 use crate::os::{SHORT_READ_IS_LAST, unacknowledged};
 use crate::shim::{has_vanished, reset_on_close};
 
@@ -32,17 +32,11 @@ pub(super) struct Connection<S, St: Store> {
     conversation: Conversation<S>,
     /// `None` while another thread moves a body out of it.
     stream: Option<TcpStream>,
-    link: Link,
-    pub(super) generation: u64,
-    /// Untaken input. Empty, and without memory, most of the time.
-    held: Vec<u8>,
-    /// Output that the socket has not taken, from `written` on. Empty, and without memory, most of the time.
-    pending: Vec<u8>,
-    written: usize,
-    /// In a box, for most services have none.
-    file: Option<Box<OpenIn<St>>>,
-    /// When the worker's timers will look at it.
-    timer: Option<Instant>,
+    ends: Ends,
+    since: Instant,
+    pub(super) generation: u32,
+    /// Most of the time there is none.
+    rest: Option<Box<Rest<OpenIn<St>>>>,
     /// A read (or write) may not block.
     readable: bool,
     writable: bool,
@@ -65,6 +59,45 @@ pub(super) struct Connection<S, St: Store> {
     queued: bool,
 }
 
+/// What only a connection in the middle of something has.
+struct Rest<F> {
+    /// Untaken input.
+    held: Vec<u8>,
+    /// Output that the socket has not taken, from `written` on.
+    pending: Vec<u8>,
+    written: usize,
+    file: Option<F>,
+}
+
+/// The addresses of both ends, ours first.
+enum Ends {
+    V4(SocketAddrV4, SocketAddrV4),
+    Other(Box<(SocketAddr, SocketAddr)>),
+}
+
+impl Ends {
+    fn new(local: SocketAddr, peer: SocketAddr) -> Self {
+        match (local, peer) {
+            (SocketAddr::V4(local), SocketAddr::V4(peer)) => Self::V4(local, peer),
+            ends => Self::Other(Box::new(ends)),
+        }
+    }
+
+    fn both(&self) -> (SocketAddr, SocketAddr) {
+        match self {
+            Self::V4(local, peer) => ((*local).into(), (*peer).into()),
+            Self::Other(ends) => **ends,
+        }
+    }
+}
+
+/// Who is told what happens, and of which service.
+#[derive(Clone, Copy)]
+pub(super) struct Observed<'o> {
+    pub(super) service: &'static str,
+    pub(super) observer: &'o dyn Observer,
+}
+
 /// What a turn came to.
 enum Turn {
     /// There is more to do.
@@ -79,8 +112,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     pub(super) fn new(
         session: S,
         stream: TcpStream,
-        link: Link,
-        generation: u64,
+        link: &Link,
+        generation: u32,
         now: Instant,
     ) -> Self {
         if S::END_PROVES {
@@ -89,13 +122,10 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         Self {
             conversation: Conversation::new(session, now),
             stream: Some(stream),
-            link,
+            ends: Ends::new(link.local, link.peer),
+            since: link.since,
             generation,
-            held: Vec::new(),
-            pending: Vec::new(),
-            written: 0,
-            file: None,
-            timer: None,
+            rest: None,
             readable: false,
             writable: true,
             read_closed: false,
@@ -116,6 +146,56 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     pub(super) fn conversation(&mut self) -> &mut Conversation<S> {
         &mut self.conversation
+    }
+
+    fn link(&self, service: &'static str) -> Link {
+        let (local, peer) = self.ends.both();
+        Link { service, protocol: Protocol::Tcp, local, peer, since: self.since }
+    }
+
+    fn held(&self) -> &[u8] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.held)
+    }
+
+    /// Output that the socket has not taken.
+    fn pending(&self) -> &[u8] {
+        let rest = self.rest.as_ref().and_then(|rest| rest.pending.get(rest.written..));
+        rest.unwrap_or_default()
+    }
+
+    fn file(&mut self) -> Option<&mut OpenIn<St>> {
+        self.rest.as_mut()?.file.as_mut()
+    }
+
+    fn take_file(&mut self) -> Option<OpenIn<St>> {
+        let file = self.rest.as_mut()?.file.take();
+        self.tidy();
+        file
+    }
+
+    fn rest(&mut self) -> &mut Rest<OpenIn<St>> {
+        self.rest.get_or_insert_with(|| {
+            Box::new(Rest { held: Vec::new(), pending: Vec::new(), written: 0, file: None })
+        })
+    }
+
+    fn hold(&mut self, untaken: &[u8]) {
+        if untaken.is_empty() {
+            if let Some(rest) = &mut self.rest {
+                rest.held = Vec::new();
+                self.tidy();
+            }
+        } else {
+            let held = &mut self.rest().held;
+            held.clear();
+            held.extend_from_slice(untaken);
+        }
+    }
+
+    /// Gives the memory back that nothing is in.
+    fn tidy(&mut self) {
+        self.rest
+            .take_if(|rest| rest.held.is_empty() && rest.pending.is_empty() && rest.file.is_none());
     }
 
     /// Whether its turn comes without an event.
@@ -144,8 +224,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     /// The worker's timer has gone off.
     pub(super) fn timed_out(&mut self, cx: &Context<St>) {
-        self.timer = None;
-        let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
+        let deadline = self.conversation.deadline(&cx.limits, !self.pending().is_empty());
         if !self.job && deadline.is_some_and(|deadline| deadline <= cx.now) {
             // Bytes that have arrived beat a deadline that has passed.
             (self.due, self.readable, self.writable) = (true, true, true);
@@ -157,10 +236,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         &mut self,
         done: Done<OpenIn<St>>,
         cx: &mut Context<St>,
-        observer: &dyn Observer,
+        observer: Observed<'_>,
     ) {
         self.job = false;
-        self.file = done.lent.file.map(Box::new).or(self.file.take());
+        if let Some(file) = done.lent.file {
+            self.rest().file = Some(file);
+        }
         self.stream = done.lent.stream.or(self.stream.take());
         match done.result {
             jobs::Result::Answer(answer) => self.step(0, Some(answer), cx, observer),
@@ -174,7 +255,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 if let Some(front) = cx.output.get_mut(..bytes.len()) {
                     front.copy_from_slice(&bytes);
                 }
-                let mut host = LinkHost { link: &self.link, observer };
+                let link = self.link(observer.service);
+                let mut host = LinkHost { link: &link, observer: observer.observer };
                 self.conversation.moved(bytes.len() as u64, cx.now, &mut host);
                 self.write(bytes.len(), cx);
             }
@@ -182,7 +264,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             jobs::Result::Released => {}
             jobs::Result::Panicked => self.conversation.abort(Reason::Failed),
             jobs::Result::Received(received) => {
-                let mut host = LinkHost { link: &self.link, observer };
+                let link = self.link(observer.service);
+                let mut host = LinkHost { link: &link, observer: observer.observer };
                 self.conversation.moved(received.len, cx.now, &mut host);
                 // A deadline that had passed has had its last read: it stands, unless that brought something.
                 self.due &= received.len == 0;
@@ -203,12 +286,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     }
 
     /// Goes on until it must wait, or has had its turns. Says whether the connection is still there.
-    pub(super) fn drive(
-        &mut self,
-        key: Key,
-        cx: &mut Context<St>,
-        observer: &dyn Observer,
-    ) -> bool {
+    pub(super) fn drive(&mut self, key: Key, cx: &mut Context<St>, observer: Observed<'_>) -> bool {
         if self.over {
             return false;
         }
@@ -222,8 +300,9 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                     self.expire(cx);
                 }
                 Turn::Park => {
-                    let deadline = self.conversation.deadline(&cx.limits, !self.pending.is_empty());
-                    cx.timers.arrange(key, &mut self.timer, deadline);
+                    let deadline =
+                        self.conversation.deadline(&cx.limits, !self.pending().is_empty());
+                    cx.timers.arrange(key, deadline);
                     return true;
                 }
                 Turn::Over => {
@@ -240,17 +319,17 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     /// Does what is due.
     fn expire(&mut self, cx: &Context<St>) {
-        let (pending, stream) = (!self.pending.is_empty(), &self.stream);
+        let (pending, stream) = (!self.pending().is_empty(), &self.stream);
         self.conversation.expire_owing(cx.now, &cx.limits, pending, || owes(stream.as_ref()));
     }
 
     /// Does what is wanted, once all output is out.
-    fn turn(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) -> Turn {
+    fn turn(&mut self, key: Key, cx: &mut Context<St>, observer: Observed<'_>) -> Turn {
         let want = self.conversation.want();
         if matches!(want, Want::Close | Want::Abort(_)) {
             return Turn::Over;
         }
-        if !self.pending.is_empty() {
+        if !self.pending().is_empty() {
             return self.flush(cx);
         }
         if self.broken && want == Want::Answer {
@@ -290,14 +369,15 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
     /// Copies what is held to the front of the lent buffer.
     fn lend_held(&self, cx: &mut Context<St>) -> usize {
-        if let Some(front) = cx.input.get_mut(..self.held.len()) {
-            front.copy_from_slice(&self.held);
+        let held = self.held();
+        if let Some(front) = cx.input.get_mut(..held.len()) {
+            front.copy_from_slice(held);
         }
-        self.held.len()
+        held.len()
     }
 
     /// Reads, and steps.
-    fn input(&mut self, cx: &mut Context<St>, observer: &dyn Observer) -> Turn {
+    fn input(&mut self, cx: &mut Context<St>, observer: Observed<'_>) -> Turn {
         if !self.readable || self.ended {
             return Turn::Park;
         }
@@ -359,7 +439,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         len: usize,
         answer: Option<Answer<'_>>,
         cx: &mut Context<St>,
-        observer: &dyn Observer,
+        observer: Observed<'_>,
     ) {
         let len = if answer.is_some() { self.lend_held(cx) } else { len };
         let room = cx.room(S::ROOM).min(cx.output.len());
@@ -371,15 +451,10 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             now: cx.now,
             answer,
         };
-        let mut host = LinkHost { link: &self.link, observer };
+        let link = self.link(observer.service);
+        let mut host = LinkHost { link: &link, observer: observer.observer };
         let used = self.conversation.step(lent, &mut host);
-        match input.get(used.taken..) {
-            None | Some([]) => self.held = Vec::new(),
-            Some(untaken) => {
-                self.held.clear();
-                self.held.extend_from_slice(untaken);
-            }
-        }
+        self.hold(input.get(used.taken..).unwrap_or_default());
         self.write(used.put, cx);
     }
 
@@ -398,7 +473,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         if !left.is_empty() {
             self.writable = false;
             cx.kept += left.len();
-            (self.pending, self.written) = (left.to_vec(), 0);
+            let rest = self.rest();
+            (rest.pending, rest.written) = (left.to_vec(), 0);
         }
     }
 
@@ -408,14 +484,16 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             return Turn::Park;
         }
         let Some(mut stream) = self.stream.as_ref() else { return Turn::Park };
-        let left = self.pending.get(self.written..).unwrap_or_default();
+        let left = self.pending();
+        let len = left.len();
         match nonblocking(|| stream.write(left)) {
             Ok(Some(n)) => {
                 self.due = false;
-                self.written += n;
                 self.conversation.wrote(cx.now);
-                if self.written >= self.pending.len() {
+                if n >= len {
                     self.drop_pending(cx);
+                } else {
+                    self.rest().written += n;
                 }
                 Turn::More
             }
@@ -431,8 +509,11 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     }
 
     fn drop_pending(&mut self, cx: &mut Context<St>) {
-        cx.kept -= self.pending.len();
-        self.pending = Vec::new();
+        if let Some(rest) = &mut self.rest {
+            cx.kept -= rest.pending.len();
+            (rest.pending, rest.written) = (Vec::new(), 0);
+            self.tidy();
+        }
     }
 }
 
@@ -449,6 +530,34 @@ fn nonblocking(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<Option<u
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anywire_core::service::echo;
+
+    use super::*;
+    use crate::folder::FolderStore;
+
+    /// There may be tens of thousands.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        let size = size_of::<Connection<echo::Session, FolderStore>>();
+        // 4 bytes, and more where mio looks for bugs.
+        assert!(size - size_of::<Option<TcpStream>>() <= 156, "{size}");
+    }
+
+    #[test]
+    fn both_ends_are_what_they_were() {
+        for (local, peer) in [
+            ("127.0.0.1:7", "10.1.2.3:65535"),
+            ("[::1]:7", "[fe80::1%3]:9"),
+            ("[::ffff:127.0.0.1]:7", "[::ffff:127.0.0.2]:8"),
+        ] {
+            let ends = (local.parse().unwrap(), peer.parse().unwrap());
+            assert_eq!(Ends::new(ends.0, ends.1).both(), ends);
         }
     }
 }

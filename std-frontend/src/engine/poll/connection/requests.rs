@@ -9,29 +9,30 @@ use anywire_core::request::{Answer, Refusal, Request, Stop};
 use anywire_core::session::{Breach, Reason, Session};
 use anywire_core::store::{OpenFile, OpenIn, Store, carry_out};
 
-use super::{Connection, Turn};
+use super::{Connection, Observed, Turn};
+use crate::engine::LinkHost;
 use crate::engine::context::Context;
 use crate::engine::jobs::{self, Asker, Lent};
 use crate::engine::transfer::{HostReader, HostStore, Sent, receive};
 use crate::engine::worker::Key;
-use crate::engine::{LinkHost, Observer};
 use crate::shim::has_vanished;
 
 impl<S: Session, St: HostStore> Connection<S, St> {
     /// Hands a request to another thread, unless it can be carried out without waiting. What is held stays as it is until the answer has
     /// come.
-    pub(super) fn ask(&mut self, key: Key, cx: &mut Context<St>, observer: &dyn Observer) -> Turn {
-        let request = self.conversation.request(&self.held);
-        if let (Some(Request::Open { name }), None) = (&request, &self.file)
+    pub(super) fn ask(&mut self, key: Key, cx: &mut Context<St>, observer: Observed<'_>) -> Turn {
+        let request = self.conversation.request(self.held());
+        if let (Some(Request::Open { name }), None) =
+            (&request, self.rest.as_ref().and_then(|rest| rest.file.as_ref()))
             && let Some((file, len)) = cx.store.open_at_once(*name)
         {
-            self.file = Some(Box::new(OpenFile::Reading(file)));
+            self.rest().file = Some(OpenFile::Reading(file));
             self.step(0, Some(Answer::Opened { len }), cx, observer);
             return Turn::More;
         }
         let owned = request.map(Owned::from);
-        let (mut store, peer) = (cx.store.clone(), self.link.peer);
-        let lent = Lent { file: self.file.take().map(|file| *file), stream: None };
+        let (mut store, peer) = (cx.store.clone(), self.ends.both().1);
+        let lent = Lent { file: self.take_file(), stream: None };
         self.start(key, cx, lent, move |lent| {
             jobs::Result::Answer(match &owned {
                 Some(owned) => owned.carry_out(&mut store, &mut lent.file, peer),
@@ -59,19 +60,19 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         left: u64,
         key: Key,
         cx: &mut Context<St>,
-        observer: &dyn Observer,
+        observer: Observed<'_>,
     ) -> Turn {
         if !self.writable {
             return Turn::Park;
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX);
-        let (Some(OpenFile::Reading(file)), Some(stream)) =
-            (self.file.as_deref_mut(), &self.stream)
-        else {
+        let link = self.link(observer.service);
+        let file = self.rest.as_mut().and_then(|rest| rest.file.as_mut());
+        let (Some(OpenFile::Reading(file)), Some(stream)) = (file, &self.stream) else {
             self.conversation.abort(Reason::Broken(Breach::NoFile));
             return Turn::More;
         };
-        let mut host = LinkHost { link: &self.link, observer };
+        let mut host = LinkHost { link: &link, observer: observer.observer };
         match file.send(stream.as_fd(), most) {
             Ok(Sent::Bytes(0)) => self.conversation.stopped(Stop::FileShort),
             Ok(Sent::Bytes(n)) => {
@@ -88,7 +89,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             Ok(Sent::Unsupported) => {
                 let room = cx.room(S::ROOM).min(most);
                 let mut store = cx.store.clone();
-                let lent = Lent { file: self.file.take().map(|file| *file), stream: None };
+                let lent = Lent { file: self.take_file(), stream: None };
                 self.start(key, cx, lent, move |lent| {
                     let Some(OpenFile::Reading(file)) = &mut lent.file else {
                         return jobs::Result::Panicked;
@@ -113,7 +114,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 | io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::NotConnected => self.conversation.reset(),
                 _ => {
-                    tracing::error!(service = self.link.service, %error, "a file cannot be sent");
+                    tracing::error!(service = observer.service, %error, "a file cannot be sent");
                     self.conversation.stopped(Stop::Store(Refusal::Failed));
                 }
             },
@@ -124,7 +125,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
     /// Lets another thread move what there is of a body into the created file: what is held first, then from the socket, which
     /// is that thread's meanwhile.
     pub(super) fn receive(&mut self, left: Option<u64>, key: Key, cx: &mut Context<St>) -> Turn {
-        if self.held.is_empty() {
+        if self.held().is_empty() {
             if self.ended {
                 self.conversation.stopped(Stop::Ended);
                 return Turn::More;
@@ -133,18 +134,19 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 return Turn::Park;
             }
         }
-        if !matches!(self.file.as_deref(), Some(OpenFile::Writing(_))) {
+        if !matches!(self.file(), Some(OpenFile::Writing(_))) {
             self.conversation.abort(Reason::Broken(Breach::NoFile));
             return Turn::More;
         }
         let left = left.unwrap_or(u64::MAX);
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.held.len());
-        let rest = self.held.split_off(most);
-        let held = std::mem::replace(&mut self.held, rest);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.held().len());
+        let held = self.held().get(..most).unwrap_or_default().to_vec();
+        let rest = self.held().get(most..).unwrap_or_default().to_vec();
+        self.hold(&rest);
         // An event that comes from now on may tell of more than the other thread has seen.
         self.readable = false;
         let (mut store, ended) = (cx.store.clone(), self.ended);
-        let lent = Lent { file: self.file.take().map(|file| *file), stream: self.stream.take() };
+        let lent = Lent { file: self.take_file(), stream: self.stream.take() };
         self.start(key, cx, lent, move |lent| {
             let (Some(OpenFile::Writing(file)), Some(stream)) = (&mut lent.file, &lent.stream)
             else {
