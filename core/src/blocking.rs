@@ -62,6 +62,12 @@ pub trait Wire: Read + Write {
         false
     }
 
+    /// Whether the peer has taken some of what was written since the last [`wait`](Self::wait) for room began: then it is not idle, though
+    /// there is not enough room yet for the transport to speak of. `false` by default.
+    fn took(&mut self) -> bool {
+        false
+    }
+
     /// What somebody else wants to become of the conversation. It is asked for at every turn; where it can change, [`wait`](Self::wait)
     /// and [`sleep`](Self::sleep) return early as soon as it is another than it was when asked for last. It never goes back.
     fn told(&mut self) -> Told {
@@ -378,7 +384,12 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
                 Err(error) => return self.failed(error),
             };
             if !ready.write {
-                self.expire(!body);
+                if deadline.is_some() && self.wire.took() {
+                    let now = self.wire.now();
+                    self.conversation.wrote(now);
+                } else {
+                    self.expire(!body);
+                }
                 self.listen();
                 // What stopped on its way has not moved any further.
                 if body && !matches!(self.conversation.want(), Want::Send { .. }) {

@@ -24,6 +24,8 @@ pub struct Stream {
     local: SocketAddr,
     peer: SocketAddr,
     failed: Option<io::ErrorKind>,
+    /// What the kernel still had for the peer when room was waited for last.
+    owed: Option<usize>,
 }
 
 impl Stream {
@@ -39,7 +41,7 @@ impl Stream {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         let (local, peer) = (stream.local_addr()?, stream.peer_addr()?);
-        Ok(Self { stream: Some(stream), local, peer, failed: None })
+        Ok(Self { stream: Some(stream), local, peer, failed: None, owed: None })
     }
 
     /// Our address.
@@ -54,13 +56,23 @@ impl Stream {
 
     /// Takes over a stream that was accepted so, does not block, and is not delayed.
     pub(crate) fn accepted(stream: TcpStream, local: SocketAddr, peer: SocketAddr) -> Self {
-        Self { stream: Some(stream), local, peer, failed: None }
+        Self { stream: Some(stream), local, peer, failed: None, owed: None }
     }
 
     /// Whether the kernel still has something for the peer.
     pub(crate) fn owes(&self) -> bool {
-        let stream = self.stream.as_ref();
-        stream.is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
+        self.owed_now().is_some_and(|len| len > 0)
+    }
+
+    /// Whether it has less than when room was waited for last. It tells of room only when a third of its buffer is free, which a slow reader
+    /// may take long for.
+    pub(crate) fn took(&mut self) -> bool {
+        self.owed.zip(self.owed_now()).is_some_and(|(before, now)| now < before)
+    }
+
+    /// What the kernel still has for the peer, where that is known.
+    fn owed_now(&self) -> Option<usize> {
+        self.stream.as_ref().and_then(|stream| unacknowledged(stream.as_fd()).ok())
     }
 
     /// [`Wire::wait`], but also until `also` can be read. Says whether it can.
@@ -70,6 +82,9 @@ impl Stream {
         also: Option<BorrowedFd<'_>>,
         deadline: Option<Instant>,
     ) -> io::Result<(Ready, bool)> {
+        if interest == Interest::Write && deadline.is_some() {
+            self.owed = self.owed_now();
+        }
         let stream = self.working()?;
         let flags = match interest {
             Interest::Read => PollFlags::IN,
@@ -154,6 +169,10 @@ impl Wire for Stream {
     fn sleep(&mut self, until: Instant) -> bool {
         std::thread::sleep(clock::until(until));
         true
+    }
+
+    fn took(&mut self) -> bool {
+        Self::took(self)
     }
 
     fn shutdown(&mut self) -> io::Result<()> {

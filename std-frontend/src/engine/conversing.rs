@@ -115,6 +115,10 @@ impl Wire for Accepted<'_> {
         self.stream.owes()
     }
 
+    fn took(&mut self) -> bool {
+        self.stream.took()
+    }
+
     fn told(&mut self) -> Told {
         self.told = self.orders.told();
         self.told

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
     pidfd_getfd, pidfd_open, prlimit,
 };
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::harness::{
     Server, anywire, assert_output, nobody, read_all, run, scrape, summed, text, vanish,
@@ -237,6 +237,32 @@ fn without_a_grace_the_idle_end_in_good_order_all_the_same() {
         let end = std::io::copy(&mut busy, &mut std::io::sink()).unwrap_err();
         assert_eq!(end.kind(), ErrorKind::ConnectionReset, "{engine}");
     }
+}
+
+/// The system tells of room only when there is much of it, long after the limit: what such a peer takes counts all the same.
+#[test]
+fn whoever_reads_slowly_is_not_idle() {
+    std::thread::scope(|scope| {
+        for engine in ENGINES {
+            scope.spawn(move || {
+                let server = start(engine, &["file=0", "--idle-timeout", "3"], 1);
+                std::fs::write(server.folder.path().join("big"), vec![7; 64 << 20]).unwrap();
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+                socket.set_recv_buffer_size(4096).unwrap();
+                let addr: SocketAddr = server.listening[0][2].parse().unwrap();
+                socket.connect(&addr.into()).unwrap();
+                let mut slow = TcpStream::from(socket);
+                slow.write_all(b"big\n").unwrap();
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_secs(8) {
+                    slow.read_exact(&mut [0; 4096]).unwrap_or_else(|error| {
+                        panic!("{engine}: {error} after {:?}", begun.elapsed())
+                    });
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            });
+        }
+    });
 }
 
 #[test]
