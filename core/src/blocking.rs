@@ -299,17 +299,14 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
         if told == self.told {
             return;
         }
-        let before = core::mem::replace(&mut self.told, told);
-        if before == Told::GoOn {
-            let now = self.wire.now();
-            self.conversation.retire(now);
-            // Without a grace, too, what is idle ends in good order; it may take as long as any other end.
-            if self.conversation.is_ending() {
-                return;
+        self.told = told;
+        match told {
+            Told::GoOn => {}
+            Told::Retire => {
+                let now = self.wire.now();
+                self.conversation.retire(now);
             }
-        }
-        if told == Told::Abort {
-            self.conversation.abort(Reason::Stopped);
+            Told::Abort => self.conversation.abort(Reason::Stopped),
         }
     }
 

@@ -371,11 +371,6 @@ impl<S: Session> Conversation<S> {
         self.retire_if_idle(now);
     }
 
-    /// Whether it is on its way to an orderly end, or over.
-    pub(crate) fn is_ending(&self) -> bool {
-        matches!(self.stage, Stage::Finishing(_) | Stage::Draining { .. } | Stage::Closed(_))
-    }
-
     /// Output went out.
     pub fn wrote(&mut self, now: Instant) {
         (self.since, self.spoke) = (now, now);

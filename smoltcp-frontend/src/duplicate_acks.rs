@@ -17,7 +17,8 @@ use smoltcp::wire::{IpEndpoint, TcpPacket};
 use crate::sockets::{Sockets, tcp};
 use crate::syn::Segment;
 
-/// Longer frames are not looked at: with all the options there can be, one without data has 114 bytes.
+/// Longer frames are not looked at: over IPv6 with all of TCP's options one without data has 114 bytes. Whoever puts much more in front of it, as
+/// long hop-by-hop options, may stall a connection of its own.
 const LONGEST: usize = 128;
 
 /// Finds such segments.

@@ -13,8 +13,11 @@ use crate::syn::Segment;
 /// Pieces are no longer: so long are frames on Ethernet, with a VLAN's tag.
 const LONGEST: usize = 1518;
 
-/// With all the options there can be, headers have 114 bytes.
+/// Headers are seldom longer.
 const HEADERS: usize = 128;
+
+/// No more pieces of data are made of a segment: enough for 64 KiB behind any headers but absurd ones.
+const MOST: usize = 64;
 
 /// A segment with data and a FIN, in pieces: first those with the data, as many as it takes, for a device with segmentation offload hands
 /// over long ones; then one with the FIN.
@@ -43,7 +46,7 @@ impl<'f> Split<'f> {
         }
         let seq = segment.seq_number();
         let (headers, data) = frame.get(..at.end)?.split_at_checked(at.end - len)?;
-        if headers.len() > HEADERS {
+        if len > MOST * room(headers) {
             return None;
         }
         Some(Self { medium, headers, at: at.start, local, peer, data, seq, piece: [0; LONGEST] })
@@ -52,7 +55,7 @@ impl<'f> Split<'f> {
     /// The next piece; the last one has the FIN.
     pub(crate) fn next(&mut self) -> Option<Piece<'_>> {
         let Self { medium, headers, local, peer, data, piece, .. } = self;
-        let (now, rest) = data.split_at(data.len().min(LONGEST - HEADERS));
+        let (now, rest) = data.split_at(data.len().min(room(headers)));
         let last = data.is_empty();
         let end = headers.len() + now.len();
         let frame = piece.get_mut(..end)?;
@@ -66,6 +69,11 @@ impl<'f> Split<'f> {
         (*data, self.seq) = (rest, self.seq + now.len());
         Some(Piece { frame: piece.get(..end)?, last })
     }
+}
+
+/// How much data there is in a piece with these headers.
+fn room(headers: &[u8]) -> usize {
+    LONGEST.saturating_sub(headers.len().max(HEADERS))
 }
 
 /// A piece of a [`Split`].
@@ -109,6 +117,7 @@ mod tests {
     use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpRepr};
 
     use super::*;
+    use crate::syn::tests::hop_by_hop;
 
     fn segment(control: TcpControl, payload: &[u8], v6: bool) -> Vec<u8> {
         let (local, peer) = if v6 {
@@ -142,10 +151,13 @@ mod tests {
 
     #[test]
     fn the_pieces_are_whole_segments_and_all_that_there_was() {
-        for v6 in [false, true] {
+        for (v6, eights) in [(false, 0), (true, 0), (true, 1), (true, 40)] {
             for len in [1, 1389, 1390, 1391, 1460, 65_000] {
                 let data: Vec<_> = (0..len).map(|n| (n % 251) as u8).collect();
                 let mut frame = segment(TcpControl::Fin, &data, v6);
+                if eights > 0 {
+                    frame = hop_by_hop(frame, eights);
+                }
                 // What is behind the packet does not count.
                 frame.extend([0; 3]);
                 let mut split = Split::new(Medium::Ip, &frame, false).unwrap();
@@ -177,6 +189,9 @@ mod tests {
         let mut broken = segment(TcpControl::Fin, b"data", false);
         *broken.last_mut().unwrap() ^= 1;
         assert!(Split::new(Medium::Ip, &broken, false).is_none());
+        // Nor is anything made of what has no room for data behind its headers.
+        let absurd = hop_by_hop(segment(TcpControl::Fin, b"data", true), 200);
+        assert!(Split::new(Medium::Ip, &absurd, false).is_none());
         // Of a device that vouches for it nothing is asked.
         assert!(Split::new(Medium::Ip, &broken, true).is_some());
     }

@@ -16,7 +16,7 @@ use smoltcp::wire::{
     TcpPacket,
 };
 
-use crate::syn::Segment;
+use crate::syn::{Segment, carried};
 use crate::time::{from_smoltcp, to_smoltcp};
 
 /// The sockets of a stack.
@@ -380,10 +380,14 @@ fn other(medium: Medium, frame: &[u8]) -> Other {
             }
         }
         Some((6, packet)) => match Ipv6Packet::new_checked(packet) {
-            Ok(packet) if packet.next_header() == IpProtocol::Udp => {
-                Other::Udp { to: ports(packet.payload()).map_or(0, |(to, _)| to) }
-            }
-            _ => Other::Any,
+            Ok(ip) => match carried(&ip) {
+                Some((IpProtocol::Udp, header_len)) => {
+                    let datagram = packet.get(header_len..ip.total_len());
+                    Other::Udp { to: datagram.and_then(ports).map_or(0, |(to, _)| to) }
+                }
+                _ => Other::Any,
+            },
+            Err(_) => Other::Any,
         },
         _ => Other::Any,
     }
@@ -415,6 +419,7 @@ mod tests {
 
     use super::*;
     use crate::sim::{self, Packet, Side, Wire};
+    use crate::syn::tests::hop_by_hop;
 
     const N: u16 = 98;
     const LOCAL: [u8; 4] = [10, 0, 0, 1];
@@ -529,6 +534,51 @@ mod tests {
         datagram[6..8].copy_from_slice(&[0, 0]);
         datagram[22..24].copy_from_slice(&[0, 9]);
         assert_eq!(sockets.place(Medium::Ip, &datagram), 0);
+    }
+
+    #[test]
+    fn what_is_behind_hop_by_hop_options_finds_its_set_too() {
+        let mut storage: Vec<_> = (0..N).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        let ring = || tcp::SocketBuffer::new(&mut [][..]);
+        let mut listener = tcp::Socket::new(ring(), ring());
+        listener.listen(9900).unwrap();
+        let listener = sockets.add(listener).unwrap();
+        let handles: Vec<_> = (0..=FIRST as u16)
+            .map(|n| {
+                let datagrams = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
+                let mut socket = udp::Socket::new(datagrams(), datagrams());
+                socket.bind(5000 + n).unwrap();
+                sockets.add(socket).unwrap()
+            })
+            .collect();
+        let datagrams = handles.last().unwrap();
+        assert!(listener.set > 0 && datagrams.set > 0 && listener.set != datagrams.set);
+        for (protocol, to, set) in
+            [(6, 9900, listener.set), (17, 5000 + FIRST as u16, datagrams.set)]
+        {
+            let mut transport = segment(9, to);
+            // SYN, or a datagram's payload.
+            transport[13] = 2;
+            let len = transport.len() as u8;
+            let plain = [&[0x60, 0, 0, 0, 0, len, protocol, 64][..], &[0xfd; 32], &transport];
+            let mut packet = plain.concat();
+            assert_eq!(sockets.place(Medium::Ip, &packet), set, "{protocol}");
+            for eights in [3, 1] {
+                packet = hop_by_hop(plain.concat(), eights);
+                assert_eq!(sockets.place(Medium::Ip, &packet), set, "{protocol} {eights}");
+            }
+            for len in 0..packet.len() {
+                sockets.place(Medium::Ip, &packet[..len]);
+            }
+            for at in 0..packet.len() {
+                for flip in 1..=255 {
+                    let mut broken = packet.clone();
+                    broken[at] ^= flip;
+                    sockets.place(Medium::Ip, &broken);
+                }
+            }
+        }
     }
 
     #[test]

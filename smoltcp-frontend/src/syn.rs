@@ -76,16 +76,29 @@ impl Segment {
 
     fn ipv6(frame: &[u8], start: usize) -> Option<Self> {
         let packet = Ipv6Packet::new_checked(frame.get(start..)?).ok()?;
-        if packet.next_header() != IpProtocol::Tcp {
-            return None;
-        }
-        let at = start + packet.header_len()..start + packet.total_len();
+        let (IpProtocol::Tcp, header_len) = carried(&packet)? else { return None };
+        let at = start + header_len..start + packet.total_len();
         Some(Self { local: packet.dst_addr().into(), peer: packet.src_addr().into(), at })
     }
 }
 
+/// What an IPv6 packet carries, and how long the headers in front of that are: as smoltcp 0.14 takes it, which knows hop-by-hop options, once,
+/// and no other extension header. The packet is one that `new_checked` has seen.
+pub(crate) fn carried(packet: &Ipv6Packet<&[u8]>) -> Option<(IpProtocol, usize)> {
+    let header_len = packet.header_len();
+    match packet.next_header() {
+        IpProtocol::HopByHop => {
+            let payload = packet.payload();
+            let [next, more, ..] = *payload else { return None };
+            let len = 8 * (1 + usize::from(more));
+            (len <= payload.len()).then(|| (next.into(), header_len + len))
+        }
+        protocol => Some((protocol, header_len)),
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     extern crate std;
 
     use std::vec::Vec;
@@ -119,6 +132,17 @@ mod tests {
         packet
     }
 
+    /// The same IPv6 packet, behind hop-by-hop options of as many times 8 bytes.
+    pub(crate) fn hop_by_hop(mut packet: Vec<u8>, eights: u8) -> Vec<u8> {
+        let mut options = std::vec![packet[6], eights - 1, 1, 4];
+        options.resize(8 * usize::from(eights), 0);
+        let len = u16::from_be_bytes([packet[4], packet[5]]) + options.len() as u16;
+        packet[4..6].copy_from_slice(&len.to_be_bytes());
+        packet[6] = 0;
+        packet.splice(40..40, options);
+        packet
+    }
+
     fn ends() -> [(IpAddress, IpAddress); 2] {
         [
             (IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2)),
@@ -149,9 +173,30 @@ mod tests {
     }
 
     #[test]
+    fn a_syn_behind_hop_by_hop_options_is_told_too() {
+        let [_, (local, peer)] = ends();
+        let plain = segment(TcpControl::Syn, false, local, peer);
+        let expected = Syn::parse(Medium::Ip, &plain);
+        assert!(expected.is_some());
+        for eights in [1, 2, 200] {
+            let mut syn = hop_by_hop(plain.clone(), eights);
+            assert_eq!(Syn::parse(Medium::Ip, &syn), expected, "{eights}");
+            let found = Segment::find(Medium::Ip, &syn).unwrap();
+            assert_eq!(found.at, 40 + 8 * usize::from(eights)..syn.len());
+            // Longer than the packet.
+            syn[41] = 255;
+            assert_eq!(Segment::find(Medium::Ip, &syn), None);
+        }
+        // Twice, smoltcp refuses them.
+        let twice = hop_by_hop(hop_by_hop(plain, 1), 1);
+        assert_eq!(Syn::parse(Medium::Ip, &twice), None);
+    }
+
+    #[test]
     fn no_cut_and_no_flipped_byte_makes_it_panic() {
-        for (local, peer) in ends() {
-            let syn = segment(TcpControl::Syn, false, local, peer);
+        let plain = ends().map(|(local, peer)| segment(TcpControl::Syn, false, local, peer));
+        let behind = hop_by_hop(plain[1].clone(), 1);
+        for syn in plain.into_iter().chain([behind]) {
             for len in 0..syn.len() {
                 Syn::parse(Medium::Ip, &syn[..len]);
                 Syn::parse(Medium::Ethernet, &syn[..len]);

@@ -6,7 +6,9 @@
 
 use anywire_smoltcp::syn::Segment;
 use smoltcp::phy::Medium;
-use smoltcp::wire::{IpAddress, IpProtocol, TcpPacket, checksum};
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, checksum,
+};
 
 /// The length of the header, in bytes.
 pub(crate) const LEN: usize = 10;
@@ -60,11 +62,12 @@ impl Known {
         }
     }
 
-    /// Whether the frame may be handed to a stack that does not look at checksums of TCP, and at all others; makes it so if it can. What is in
-    /// fragments is not looked at.
+    /// Whether the frame may be handed to a stack that does not look at checksums of TCP, and at all others; makes it so if it can. A fragment of
+    /// TCP may only if somebody vouches for it: what it is a piece of is not seen here.
     pub(crate) fn admits(self, frame: &mut [u8]) -> bool {
         let segment = Segment::find(Medium::Ethernet, frame);
         match (self, segment) {
+            (Self::Nothing | Self::Partial(_), None) if is_tcp_fragment(frame) => return false,
             (Self::Partial(partial), None) => partial.complete(frame),
             (Self::Nothing, Some(Segment { local, peer, at })) => {
                 let segment = frame.get(at).map(TcpPacket::new_checked);
@@ -76,6 +79,16 @@ impl Known {
         }
         true
     }
+}
+
+/// Over IPv6 the stack takes no fragments.
+fn is_tcp_fragment(frame: &[u8]) -> bool {
+    let Ok(frame) = EthernetFrame::new_checked(frame) else { return false };
+    frame.ethertype() == EthernetProtocol::Ipv4
+        && Ipv4Packet::new_checked(frame.payload()).is_ok_and(|packet| {
+            let in_fragments = packet.more_frags() || packet.frag_offset() != 0;
+            in_fragments && packet.next_header() == IpProtocol::Tcp
+        })
 }
 
 impl Partial {
@@ -231,6 +244,39 @@ mod tests {
         let mut frame = [0xff; 8];
         partial.complete(&mut frame);
         assert_eq!(frame, [0xff; 8]);
+    }
+
+    #[test]
+    fn behind_hop_by_hop_options_a_checksum_is_looked_at_too() {
+        for more in [0, 1, 7, 255] {
+            let mut tcp = frame(true, TCP, b"hello");
+            let mut options = vec![TCP, more, 1, 4];
+            options.resize(8 * (1 + usize::from(more)), 0);
+            let len = u16::from_be_bytes([tcp[18], tcp[19]]) + options.len() as u16;
+            tcp[18..20].copy_from_slice(&len.to_be_bytes());
+            tcp[20] = 0;
+            tcp.splice(54..54, options);
+            assert!(Known::Nothing.admits(&mut tcp), "{more}");
+            *tcp.last_mut().unwrap() ^= 1;
+            assert!(!Known::Nothing.admits(&mut tcp), "{more}");
+            assert!(Known::Valid.admits(&mut tcp), "{more}");
+        }
+    }
+
+    #[test]
+    fn fragments_of_tcp_are_only_taken_on_somebodys_word() {
+        for fragment in [[0x20, 0], [0x20, 1], [0, 1]] {
+            for (protocol, taken) in [(TCP, false), (UDP, true)] {
+                let mut frame = frame(false, protocol, b"hello");
+                frame[20..22].copy_from_slice(&fragment);
+                let before = frame.clone();
+                assert_eq!(Known::Nothing.admits(&mut frame), taken, "{fragment:?} {protocol}");
+                assert!(Known::Valid.admits(&mut frame));
+                assert_eq!(frame, before);
+                let partial = Partial { start: 34, at: 34 + 6 };
+                assert_eq!(Known::Partial(partial).admits(&mut frame), taken);
+            }
+        }
     }
 
     /// The kernel makes no such headers; whoever does gets no panic.

@@ -120,7 +120,7 @@ impl Wire for Accepted<'_> {
     }
 
     fn told(&mut self) -> Told {
-        self.told = self.orders.told();
+        self.told = self.orders.behind(self.told);
         self.told
     }
 }

@@ -52,10 +52,11 @@ impl Orders {
         self.retire.give();
     }
 
-    /// What has been ordered.
-    pub fn told(&self) -> Told {
+    /// What is to be told next to a conversation that was told `before`. One order after the other: though both were given at once,
+    /// what is idle ends in good order.
+    pub(crate) fn behind(&self, before: Told) -> Told {
         match () {
-            () if self.abort.is_given() => Told::Abort,
+            () if before >= Told::Retire && self.abort.is_given() => Told::Abort,
             () if self.retire.is_given() => Told::Retire,
             () => Told::GoOn,
         }

@@ -200,7 +200,7 @@ impl Wire for Piped<'_> {
     fn abort(&mut self) {}
 
     fn told(&mut self) -> Told {
-        self.told = self.orders.told();
+        self.told = self.orders.behind(self.told);
         self.told
     }
 }

@@ -15,6 +15,7 @@ crate::tests![
     every_service_is_served_over_ipv6,
     what_one_frame_cannot_carry_is_dropped_and_counted,
     both_families_are_served_on_one_port,
+    behind_hop_by_hop_options_everything_is_served_too,
     the_link_local_address_is_there_too,
     every_client_talks_over_ipv6,
 ];
@@ -114,6 +115,45 @@ fn both_families_are_served_on_one_port() {
     let server = Server::start(&["echo=[fdaa::1]:7000", "hello=192.168.69.1:7000"], 3);
     assert_eq!(exchange(server.connect(), b"six"), b"six");
     assert!(exchange(connect(server.listening[2]), b"four").starts_with(b"I got"));
+}
+
+/// More connections at once than a stack's first set of sockets has, with ends behind data; a datagram, too.
+fn behind_hop_by_hop_options_everything_is_served_too() {
+    let script = "
+import socket, sys, threading
+HOPOPTS, PAD = 54, bytes([6, 0, 1, 4, 0, 0, 0, 0])
+def behind(kind, port):
+    s = socket.socket(socket.AF_INET6, kind)
+    s.settimeout(60)
+    s.setsockopt(socket.IPPROTO_IPV6, HOPOPTS, PAD)
+    s.connect(('fdaa::1', int(port)))
+    return s
+data = bytes(n % 251 for n in range(100_000))
+streams = [behind(socket.SOCK_STREAM, sys.argv[1]) for n in range(60)]
+for s in streams:
+    def send():
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+    sender = threading.Thread(target=send)
+    sender.start()
+    got = b''
+    while part := s.recv(65536):
+        got += part
+    sender.join()
+    assert got == data, len(got)
+s = behind(socket.SOCK_DGRAM, sys.argv[2])
+s.send(b'datagram')
+assert s.recv(100) == b'datagram'
+print('all')
+";
+    for offload in ["on", "off"] {
+        let server =
+            Server::start(&["echo=[fdaa::1]:0", "--sockets", "128", "--offload", offload], 2);
+        let ports = [0, 1].map(|at: usize| server.listening[at].port().to_string());
+        let mut python = Command::new("python3");
+        python.args(["-c", script]).args(ports);
+        assert_output(&run(python, b""), 0, "all\n");
+    }
 }
 
 fn the_link_local_address_is_there_too() {

@@ -1,10 +1,12 @@
 //! What is between the stack and the device: a capture, and faults.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
+use smoltcp::wire::TcpPacket;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::harness::{
     LinuxServer, PATIENCE, Server, anywire_tap, assert_fails, connect, exchange, run, sample, text,
@@ -18,6 +20,7 @@ crate::tests![
     through_faults_both_ways_everything_arrives_whole,
     faults_hit_both_ways_as_often_as_they_are_told_to,
     what_is_too_long_does_not_pass,
+    no_segment_with_a_wrong_checksum_is_answered,
 ];
 
 /// What tshark says of the frames of a capture that `filter` lets through, a line each. `None`: it is not here.
@@ -226,4 +229,48 @@ fn what_is_too_long_does_not_pass() {
         socket.send_to(&sample(len), server.listening[1]).unwrap();
     }
     assert_eq!(socket.recv(&mut buf).unwrap(), 558);
+}
+
+/// Behind hop-by-hop options or not, with offload or without. A whole one to a port where nobody listens is answered with a reset.
+fn no_segment_with_a_wrong_checksum_is_answered() {
+    const IPPROTO_RAW: i32 = 255;
+    const RST: u8 = 4;
+    let raw = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::from(IPPROTO_RAW))).unwrap();
+    let [from, to] = ["fdaa::100", "fdaa::1"].map(|ip| ip.parse::<Ipv6Addr>().unwrap());
+    let send = |port: u16, options: &[u8], wrong: bool| {
+        let mut syn = [50_000u16.to_be_bytes(), port.to_be_bytes()].concat();
+        syn.extend([0, 0, 0, 1, 0, 0, 0, 0, 5 << 4, 2, 4, 0, 0, 0, 0, 0]);
+        TcpPacket::new_unchecked(&mut syn[..]).fill_checksum(&from.into(), &to.into());
+        syn[17] ^= u8::from(wrong);
+        let first = if options.is_empty() { 6 } else { 0 };
+        let len = (options.len() + syn.len()) as u8;
+        let mut packet = vec![0x60, 0, 0, 0, 0, len, first, 64];
+        packet.extend([from.octets(), to.octets()].concat());
+        packet.extend([options, &syn].concat());
+        raw.send_to(&packet, &SocketAddr::from((to, 0)).into()).unwrap();
+    };
+    let options = [6, 0, 1, 4, 0, 0, 0, 0];
+    for offload in ["on", "off"] {
+        let folder = tempfile::tempdir().unwrap();
+        let capture = folder.path().join("capture.pcap");
+        let args = ["echo=[fdaa::1]:0", "--offload", offload, "--pcap"];
+        let mut server = Server::start(&[&args[..], &[capture.to_str().unwrap()]].concat(), 2);
+        // The neighbours know each other.
+        assert_eq!(exchange(server.connect(), b"before"), b"before");
+        for (port, options, wrong) in
+            [(101, &[][..], true), (102, &[], false), (103, &options, true), (104, &options, false)]
+        {
+            send(port, options, wrong);
+        }
+        assert_eq!(exchange(server.connect(), b"after"), b"after");
+        server.signal(Signal::TERM);
+        assert_eq!(server.end().0, Some(0));
+        let ours = [2, 0, 0, 0, 0, 1, 0x86, 0xdd];
+        let answers: Vec<_> = records(&capture)
+            .iter()
+            .filter(|frame| frame[6..14] == ours && frame[20] == 6 && frame[67] & RST != 0)
+            .map(|frame| u16::from_be_bytes([frame[54], frame[55]]))
+            .collect();
+        assert_eq!(answers, [102, 104], "offload {offload}");
+    }
 }
