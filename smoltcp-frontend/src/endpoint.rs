@@ -17,14 +17,16 @@ pub trait Endpoint<T: Store> {
     /// The port it is served on.
     fn port(&self) -> u16;
 
-    /// Makes way for a connection, if this is its port. Handshakes that began before `overdue`, if that is given, make way too.
+    /// Makes way for a connection, if this is its port. Handshakes that began before `overdue`, if that is given, make way too, and
+    /// so does, when its reset has left, who has acknowledged nothing since the conversation was over, for some seconds.
     fn admit(
         &mut self,
         sockets: &mut Sockets<'_>,
         syn: &Syn,
+        now: Instant,
         overdue: Option<Instant>,
     ) -> Admission {
-        let _ = (sockets, syn, overdue);
+        let _ = (sockets, syn, now, overdue);
         Admission::NotMine
     }
 

@@ -320,7 +320,7 @@ impl<'a> Stack<'a> {
         let overdue =
             pressed.then(|| Instant::ZERO + now.saturating_since(Instant::ZERO + OVERDUE));
         for endpoint in endpoints {
-            match endpoint.admit(&mut self.sockets, syn, overdue) {
+            match endpoint.admit(&mut self.sockets, syn, now, overdue) {
                 Admission::NotMine => {}
                 admission => return admission,
             }
