@@ -99,6 +99,10 @@ pub struct Pool<'p, V: StreamService, F> {
 /// was sent four times, at once and after 1, 3 and 7 s, and the last time had its second to be answered in.
 const VANISHED: Duration = Duration::from_secs(8);
 
+/// Who does not answer our SYN for so long, longer than any round trip, makes way when another waits: those that never answer leave no
+/// room for those who would.
+const OVERDUE: Duration = Duration::from_secs(1);
+
 impl<'p, V: StreamService, F> Pool<'p, V, F> {
     /// Serves `service` on `listen`, a port or an address and a port, with as many sockets as there are slots.
     pub fn new<'a>(
@@ -154,20 +158,14 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
         self.listen.port
     }
 
-    fn admit(
-        &mut self,
-        sockets: &mut Sockets<'_>,
-        syn: &Syn,
-        now: Instant,
-        overdue: Option<Instant>,
-    ) -> Admission {
+    fn admit(&mut self, sockets: &mut Sockets<'_>, syn: &Syn, now: Instant) -> Admission {
         let here = self.listen.addr.is_none_or(|addr| addr == syn.local.addr);
         if !here || syn.local.port != self.listen.port || self.retiring {
             return Admission::NotMine;
         }
         let (mut listening, mut promised) = (false, false);
         let mut vanished: Option<(usize, (bool, Instant))> = None;
-        self.gives_up = None;
+        let mut gives_up = None;
         let (mut oldest, mut oldest_half_open) = (None, None);
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let Some(handle) = slot.handle() else { continue };
@@ -177,17 +175,19 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
                 && socket.remote_endpoint() == Some(syn.peer);
             if let Some(since) = slot.half_open(socket)
                 && !known
-                && Some(since) <= overdue
-                && oldest_half_open.is_none_or(|(_, oldest)| since < oldest)
             {
-                oldest_half_open = Some((at, since));
+                if since + OVERDUE > now {
+                    gives_up = earliest(gives_up, Some(since + OVERDUE));
+                } else if oldest_half_open.is_none_or(|(_, oldest)| since < oldest) {
+                    oldest_half_open = Some((at, since));
+                }
             }
             promised |= slot.makes_way_for(syn.peer);
             if let Some(silence @ (_, since)) = slot.unacknowledged(socket)
                 && !known
             {
                 if since + VANISHED > now {
-                    self.gives_up = earliest(self.gives_up, Some(since + VANISHED));
+                    gives_up = earliest(gives_up, Some(since + VANISHED));
                 } else if vanished.is_none_or(|(_, longest)| silence < longest) {
                     // Who has got all of the bytes goes first.
                     vanished = Some((at, silence));
@@ -219,9 +219,8 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
                 slot.make_way(sockets.get_mut(handle), now, syn.peer);
                 promised = true;
             }
-            // It waits until the reset has left.
             if promised {
-                return Admission::Full;
+                return Admission::Soon;
             }
         }
         self.dropped += u64::from(oldest.is_none() && oldest_half_open.is_some());
@@ -231,7 +230,10 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
                 slot.recycle(sockets.get_mut(handle), self.listen);
                 Admission::Pass
             }
-            None => Admission::Full,
+            None => {
+                self.gives_up = gives_up;
+                Admission::Full
+            }
         }
     }
 
