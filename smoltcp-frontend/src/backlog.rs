@@ -2,6 +2,8 @@
 //!
 //! A peer whose SYN is dropped sends it again after 1 s, then 3 s: this is what a listen backlog saves. A SYN that is kept too long
 //! does no harm: its peer answers with a reset, and the socket listens again.
+//!
+//! Who has asked again goes before those who have asked once: he is there, and in a flood of SYNs from nowhere nobody else does.
 
 use core::time::Duration;
 
@@ -15,6 +17,7 @@ pub struct Parked {
     frame: [u8; Self::LEN],
     len: usize,
     waits: Option<(Syn, Instant)>,
+    again: bool,
 }
 
 impl Parked {
@@ -22,13 +25,13 @@ impl Parked {
     pub const LEN: usize = 128;
 
     /// Memory for a SYN.
-    pub const EMPTY: Self = Self { frame: [0; Self::LEN], len: 0, waits: None };
+    pub const EMPTY: Self = Self { frame: [0; Self::LEN], len: 0, waits: None, again: false };
 }
 
 /// A SYN waits no longer: by then its peer has sent it again, or has given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The SYNs that wait, the first to come first.
+/// The SYNs that wait: first those that came again, and of each kind the first to come first.
 #[derive(Debug)]
 pub(crate) struct Backlog<'a> {
     /// Invariant: the first `len` wait.
@@ -45,11 +48,7 @@ impl<'a> Backlog<'a> {
         self.len
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.len == self.parked.len()
-    }
-
-    /// Keeps a frame, in place of an earlier one that asked the same; says `false` if there is no room.
+    /// Keeps a frame, in place of an earlier one that asked the same, and then before those that came once; says `false` if there is no room.
     pub(crate) fn park(&mut self, frame: &[u8], syn: Syn, now: Instant) -> bool {
         let same = |parked: &Parked| parked.waits.is_some_and(|(other, _)| other == syn);
         let at = self.waiting().iter().position(same).unwrap_or(self.len);
@@ -59,8 +58,16 @@ impl<'a> Backlog<'a> {
         if let Some(to) = parked.frame.get_mut(..frame.len()) {
             to.copy_from_slice(frame);
         }
-        (parked.len, parked.waits) = (frame.len(), Some((syn, now)));
+        let again = at < self.len;
+        let before = parked.again;
+        (parked.len, parked.waits, parked.again) = (frame.len(), Some((syn, now)), again);
         self.len = self.len.max(at + 1);
+        if again && !before {
+            let to = self.waiting().iter().take(at).take_while(|parked| parked.again).count();
+            if let Some(passed) = self.parked.get_mut(to..=at) {
+                passed.rotate_right(1);
+            }
+        }
         true
     }
 
@@ -82,11 +89,9 @@ impl<'a> Backlog<'a> {
 
     /// Forgets those that have waited too long.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some(Some((_, since))) = self.waiting().first().map(|parked| parked.waits) {
-            if since + PATIENCE > now {
-                return;
-            }
-            self.remove(0);
+        let late = |parked: &Parked| parked.waits.is_none_or(|(_, since)| since + PATIENCE <= now);
+        while let Some(at) = self.waiting().iter().position(late) {
+            self.remove(at);
         }
     }
 
@@ -119,6 +124,24 @@ mod tests {
         assert_eq!(backlog.get(0), Some((syn(2), &b"two"[..])));
         assert!(backlog.park(b"three", syn(3), Instant::ZERO));
         assert_eq!((backlog.len(), backlog.get(2)), (2, None));
+    }
+
+    #[test]
+    fn who_asks_again_goes_before_those_who_asked_once() {
+        let mut memory = [Parked::EMPTY; 4];
+        let mut backlog = Backlog::new(&mut memory);
+        let later = Instant::ZERO + PATIENCE / 2;
+        for port in [1, 2, 3, 4, 3, 4, 3] {
+            assert!(backlog.park(b"", syn(port), if port < 3 { Instant::ZERO } else { later }));
+        }
+        assert_eq!([0, 1, 2, 3].map(|at| backlog.get(at).unwrap().0.peer.port), [3, 4, 1, 2]);
+        // Those behind them have waited longer.
+        backlog.expire(Instant::ZERO + PATIENCE);
+        assert_eq!(backlog.len(), 2);
+        // A place that is free again remembers nothing.
+        assert!(backlog.park(b"", syn(5), later) && backlog.park(b"", syn(6), later));
+        backlog.park(b"", syn(6), later);
+        assert_eq!([0, 1, 2, 3].map(|at| backlog.get(at).unwrap().0.peer.port), [3, 4, 6, 5]);
     }
 
     #[test]

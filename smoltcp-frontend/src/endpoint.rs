@@ -17,14 +17,10 @@ pub trait Endpoint<T: Store> {
     /// The port it is served on.
     fn port(&self) -> u16;
 
-    /// Makes way for a connection, if this is its port. Handshakes that began before `overdue`, if that is given, make way too.
-    fn admit(
-        &mut self,
-        sockets: &mut Sockets<'_>,
-        syn: &Syn,
-        overdue: Option<Instant>,
-    ) -> Admission {
-        let _ = (sockets, syn, overdue);
+    /// Makes way for a connection, if this is its port. If no socket is free, a handshake that nobody has answered for a second
+    /// makes way, and so does, when its reset has left, who has acknowledged nothing since the conversation was over, for some seconds.
+    fn admit(&mut self, sockets: &mut Sockets<'_>, syn: &Syn, now: Instant) -> Admission {
+        let _ = (sockets, syn, now);
         Admission::NotMine
     }
 
@@ -54,6 +50,8 @@ pub enum Admission {
     /// No socket is free: it must wait, or be dropped for the peer to send it again. It must not reach the stack, which
     /// would refuse it.
     Full,
+    /// The same, but a socket will be free for it as soon as its reset has left.
+    Soon,
     /// It belongs to a connection that there is already.
     Known,
 }

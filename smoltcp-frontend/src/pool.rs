@@ -1,7 +1,8 @@
 //! A stream service on a port: a pool of sockets, since smoltcp has no listen backlog.
 //!
 //! Every free socket listens. One that is done listens again as soon as nothing of its connection is owed: not before its
-//! RST has left, and in TIME-WAIT only when a SYN comes that no other socket is free for.
+//! RST has left, and in TIME-WAIT only when a SYN comes that no other socket is free for. Then a peer that has vanished before the
+//! end is given up too, with a RST.
 
 use core::fmt;
 
@@ -90,7 +91,17 @@ pub struct Pool<'p, V: StreamService, F> {
     aborting: bool,
     served: u64,
     dropped: u64,
+    /// When there will be somebody to give up for a SYN that found no socket free.
+    gives_up: Option<Instant>,
 }
+
+/// Under pressure, who has acknowledged nothing for so long is taken to have vanished: by then a FIN, or the first of the last bytes,
+/// was sent four times, at once and after 1, 3 and 7 s, and the last time had its second to be answered in.
+const VANISHED: Duration = Duration::from_secs(8);
+
+/// Who does not answer our SYN for so long, longer than any round trip, makes way when another waits: those that never answer leave no
+/// room for those who would.
+const OVERDUE: Duration = Duration::from_secs(1);
 
 impl<'p, V: StreamService, F> Pool<'p, V, F> {
     /// Serves `service` on `listen`, a port or an address and a port, with as many sockets as there are slots.
@@ -124,6 +135,7 @@ impl<'p, V: StreamService, F> Pool<'p, V, F> {
             aborting: false,
             served: 0,
             dropped: 0,
+            gives_up: None,
         })
     }
 }
@@ -146,17 +158,14 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
         self.listen.port
     }
 
-    fn admit(
-        &mut self,
-        sockets: &mut Sockets<'_>,
-        syn: &Syn,
-        overdue: Option<Instant>,
-    ) -> Admission {
+    fn admit(&mut self, sockets: &mut Sockets<'_>, syn: &Syn, now: Instant) -> Admission {
         let here = self.listen.addr.is_none_or(|addr| addr == syn.local.addr);
         if !here || syn.local.port != self.listen.port || self.retiring {
             return Admission::NotMine;
         }
-        let mut listening = false;
+        let (mut listening, mut promised) = (false, false);
+        let mut vanished: Option<(usize, (bool, Instant))> = None;
+        let mut gives_up = None;
         let (mut oldest, mut oldest_half_open) = (None, None);
         for (at, slot) in self.slots.iter_mut().enumerate() {
             let Some(handle) = slot.handle() else { continue };
@@ -166,10 +175,23 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
                 && socket.remote_endpoint() == Some(syn.peer);
             if let Some(since) = slot.half_open(socket)
                 && !known
-                && Some(since) <= overdue
-                && oldest_half_open.is_none_or(|(_, oldest)| since < oldest)
             {
-                oldest_half_open = Some((at, since));
+                if since + OVERDUE > now {
+                    gives_up = earliest(gives_up, Some(since + OVERDUE));
+                } else if oldest_half_open.is_none_or(|(_, oldest)| since < oldest) {
+                    oldest_half_open = Some((at, since));
+                }
+            }
+            promised |= slot.makes_way_for(syn.peer);
+            if let Some(silence @ (_, since)) = slot.unacknowledged(socket)
+                && !known
+            {
+                if since + VANISHED > now {
+                    gives_up = earliest(gives_up, Some(since + VANISHED));
+                } else if vanished.is_none_or(|(_, longest)| silence < longest) {
+                    // Who has got all of the bytes goes first.
+                    vanished = Some((at, silence));
+                }
             }
             match slot.recyclable() {
                 // The peer begins anew from the same port: it has got our last ACK.
@@ -189,6 +211,18 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
         if listening {
             return Admission::Pass;
         }
+        if oldest.is_none() {
+            let vanished = vanished.filter(|_| !promised);
+            if let Some(slot) = vanished.and_then(|(at, _)| self.slots.get_mut(at))
+                && let Some(handle) = slot.handle()
+            {
+                slot.make_way(sockets.get_mut(handle), now, syn.peer);
+                promised = true;
+            }
+            if promised {
+                return Admission::Soon;
+            }
+        }
         self.dropped += u64::from(oldest.is_none() && oldest_half_open.is_some());
         let oldest = oldest.or(oldest_half_open).and_then(|(at, _)| self.slots.get_mut(at));
         match oldest.and_then(|slot| Some((slot.handle()?, slot))) {
@@ -196,7 +230,10 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
                 slot.recycle(sockets.get_mut(handle), self.listen);
                 Admission::Pass
             }
-            None => Admission::Full,
+            None => {
+                self.gives_up = gives_up;
+                Admission::Full
+            }
         }
     }
 
@@ -208,6 +245,8 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
             retiring: self.retiring,
             aborting: self.aborting,
         };
+        // If there is still a SYN that waits, it asks again.
+        self.gives_up = self.gives_up.filter(|&at| Some(at) > kit.dry_at);
         let mut changed = false;
         for slot in &mut *self.slots {
             // Most are at rest: their sockets are not even looked at.
@@ -225,7 +264,7 @@ impl<V: StreamService, T: Store> Endpoint<T> for Pool<'_, V, OpenIn<T>> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.slots.iter().fold(None, |due, slot| earliest(due, slot.due()))
+        self.slots.iter().fold(self.gives_up, |due, slot| earliest(due, slot.due()))
     }
 
     fn retire(&mut self) {

@@ -15,7 +15,7 @@ use anywire_core::service::StreamService;
 use anywire_core::session::Reason;
 use anywire_core::store::{OpenFile, Store, release};
 use smoltcp::socket::tcp::{Socket, State};
-use smoltcp::wire::IpListenEndpoint;
+use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
 use crate::drive::{Course, Means, Open, take};
 use crate::endpoint::{Counts, Kit};
@@ -48,6 +48,8 @@ enum Stage<S> {
     /// Aborted, and the RST may not have left: `listen` now would lose it.
     Resetting {
         since: Instant,
+        /// Who waits for the socket, if it was aborted for that.
+        heir: Option<IpEndpoint>,
     },
     /// After two visits the last ACK has left.
     TimeWait {
@@ -143,6 +145,29 @@ impl<S, F> Slot<S, F> {
         }
     }
 
+    /// Since when its peer has acknowledged nothing, though the conversation is over and bytes or our FIN are on their way to it; with
+    /// whether there are bytes.
+    pub(crate) fn unacknowledged(&self, socket: &Socket<'_>) -> Option<(bool, Instant)> {
+        let Stage::Closing(closing) = &self.stage else { return None };
+        let (state, sending) = (socket.state(), socket.send_queue());
+        // What has just come may have been an acknowledgement.
+        let untouched = (state, sending) == (closing.state, closing.sending);
+        let awaited = matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        (untouched && awaited).then_some((sending > 0, closing.since))
+    }
+
+    /// Whether it was aborted for this peer, and its reset is still to leave.
+    pub(crate) fn makes_way_for(&self, peer: IpEndpoint) -> bool {
+        matches!(self.stage, Stage::Resetting { heir, .. } if heir == Some(peer))
+    }
+
+    /// Aborts what is left of a connection, for a peer that waits for the socket.
+    pub(crate) fn make_way(&mut self, socket: &mut Socket<'_>, now: Instant, peer: IpEndpoint) {
+        socket.abort();
+        self.stage = Stage::Resetting { since: now, heir: Some(peer) };
+        self.wake();
+    }
+
     /// Listens again at once, whatever the socket remembers, and sends no reset.
     pub(crate) fn recycle(&mut self, socket: &mut Socket<'_>, listen: IpListenEndpoint) {
         socket.abort();
@@ -219,7 +244,7 @@ fn turn<V: StreamService, T: Store>(
             // Something is open that is not ours to close: the socket was used from outside.
             Err(_) => {
                 socket.abort();
-                Stage::Resetting { since: now }
+                Stage::Resetting { since: now, heir: None }
             }
         },
         Stage::Listening | Stage::Opening { .. } => match socket.state() {
@@ -243,7 +268,7 @@ fn turn<V: StreamService, T: Store>(
                     }
                     tally.came_to_nothing = true;
                     socket.abort();
-                    Stage::Resetting { since: now }
+                    Stage::Resetting { since: now, heir: None }
                 }
                 _ => Stage::Opening { since: now },
             },
@@ -305,11 +330,11 @@ fn turn<V: StreamService, T: Store>(
                     forget(socket, common.listen)
                 } else {
                     socket.abort();
-                    Stage::Resetting { since: now }
+                    Stage::Resetting { since: now, heir: None }
                 }
             }
         },
-        Stage::Resetting { since } => {
+        Stage::Resetting { since, .. } => {
             let deadline = *since + REACHABLE;
             // A peer that cannot be reached, not even for a reset, does not hold the socket for ever.
             if socket.remote_endpoint().is_some() && deadline > now {
@@ -332,7 +357,7 @@ fn turn<V: StreamService, T: Store>(
 /// Where a closed socket is: its peer is known until the RST has left.
 fn gone<S>(socket: &Socket<'_>, now: Instant) -> Stage<S> {
     match socket.remote_endpoint() {
-        Some(_) => Stage::Resetting { since: now },
+        Some(_) => Stage::Resetting { since: now, heir: None },
         None => Stage::Free,
     }
 }

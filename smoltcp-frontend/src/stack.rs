@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::ops::DerefMut;
-use core::time::Duration;
 
 use anywire_core::instant::{Instant, earliest};
 use anywire_core::store::Store;
@@ -105,10 +104,6 @@ pub struct Traffic {
 
 /// Frames taken from the device before sessions and senders have their turn.
 const BURST: usize = 256;
-
-/// Who does not answer our SYN for so long, longer than any round trip, makes way when sockets and backlog are full: those that never
-/// answer leave no room for those who would.
-const OVERDUE: Duration = Duration::from_secs(1);
 
 /// How often a poll goes around before it returns, though there is more: whoever polls may have other things to do.
 const ROUNDS: usize = 32;
@@ -278,7 +273,7 @@ impl<'a> Stack<'a> {
                     match self.admit(now, &syn, endpoints) {
                         Admission::NotMine | Admission::Pass => {}
                         Admission::Known => return self.traffic.syns_ignored += 1,
-                        Admission::Full => {
+                        Admission::Full | Admission::Soon => {
                             let kept = self.backlog.park(frame, syn, now);
                             self.traffic.syns_parked += u64::from(kept);
                             self.traffic.syns_dropped += u64::from(!kept);
@@ -316,11 +311,8 @@ impl<'a> Stack<'a> {
         if !self.interface.has_ip_addr(syn.local.addr) {
             return Admission::Known;
         }
-        let pressed = self.backlog.is_full() && now >= Instant::ZERO + OVERDUE;
-        let overdue =
-            pressed.then(|| Instant::ZERO + now.saturating_since(Instant::ZERO + OVERDUE));
         for endpoint in endpoints {
-            match endpoint.admit(&mut self.sockets, syn, overdue) {
+            match endpoint.admit(&mut self.sockets, syn, now) {
                 Admission::NotMine => {}
                 admission => return admission,
             }
@@ -336,17 +328,25 @@ impl<'a> Stack<'a> {
         T: Store + 'e,
     {
         let (mut at, mut replayed) = (0, false);
-        while let Some((syn, frame)) = self.backlog.get(at) {
-            let mut copy = [0; Parked::LEN];
-            let len = frame.len();
-            if let Some(to) = copy.get_mut(..len) {
-                to.copy_from_slice(frame);
+        let mut full = None;
+        while let Some((syn, _)) = self.backlog.get(at) {
+            // Where one finds nothing, those behind need not look.
+            if full == Some(syn.local) {
+                at += 1;
+                continue;
             }
             match self.admit(now, &syn, endpoints) {
-                Admission::Full => at += 1,
+                Admission::Full => full = Some(syn.local),
+                Admission::Soon => at += 1,
                 Admission::Known => self.backlog.remove(at),
                 Admission::Pass | Admission::NotMine => {
                     let Some(tx) = device.transmit(to_smoltcp(now)) else { return replayed };
+                    let mut copy = [0; Parked::LEN];
+                    let frame = self.backlog.get(at).map_or(&[][..], |(_, frame)| frame);
+                    let len = frame.len();
+                    if let Some(to) = copy.get_mut(..len) {
+                        to.copy_from_slice(frame);
+                    }
                     self.backlog.remove(at);
                     let frame = copy.get(..len).unwrap_or_default();
                     self.feed(now, frame, PacketMeta::default(), tx);

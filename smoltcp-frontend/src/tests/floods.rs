@@ -162,6 +162,29 @@ fn a_flood_of_syns_does_not_keep_honest_clients_out() {
     assert_nothing_left(&mut sim);
 }
 
+/// 200 in a second, none of which comes again, for 32 sockets and a backlog that they do not fill.
+#[test]
+fn honest_clients_do_not_wait_behind_a_small_flood() {
+    let mut sim = Sim::with_backlog(4096, |stack| {
+        vec![pool(stack, Watched(Echo), 32, (2048, 2048), Settings::default())]
+    });
+    let mut random = Random::new(7);
+    let mut flood = |sim: &mut Sim| {
+        let (from, port) = (3 + random.below(250) as u8, 1024 + random.below(60_000) as u16);
+        inject(sim, &syn(from, port, random.next_u64() as u32));
+    };
+    for _ in 0..400 {
+        flood(&mut sim);
+        sim.net.run(MS * 5);
+    }
+    assert!(sim.net.a.stack.waiting() > 200, "{}", sim.net.a.stack.waiting());
+    for _ in 0..5 {
+        // His SYN comes again after a second.
+        let took = served_while(&mut sim, &mut flood);
+        assert!(took < SECOND * 2, "{took:?}");
+    }
+}
+
 /// Wherever it is among the sockets.
 #[test]
 fn of_the_handshakes_that_nobody_finishes_the_oldest_makes_way() {
@@ -180,7 +203,7 @@ fn of_the_handshakes_that_nobody_finishes_the_oldest_makes_way() {
     inject(&mut sim, &syn(13, 1003, seq));
     sim.net.run(SECOND * 2);
     assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 0));
-    // One waits in the backlog, and with the other it is full: the two oldest ones make way for them.
+    // The two oldest ones make way for them.
     for from in [14, 15] {
         inject(&mut sim, &syn(from, 1004, seq));
         sim.net.run(MS);
@@ -189,6 +212,86 @@ fn of_the_handshakes_that_nobody_finishes_the_oldest_makes_way() {
     // By then they would have come to nothing by themselves, and the youngest of the three not yet.
     sim.net.run(SECOND * 7 + MS * 500);
     assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 2));
+}
+
+/// Opens a connection from each of these hosts to a pool, and lets them vanish. Says which resets were sent since, to which ports.
+fn vanish(sim: &mut Sim, ports: &[u16]) -> Rc<RefCell<Vec<u16>>> {
+    let (first, resets) = (Rc::new(RefCell::new(0)), Rc::<RefCell<Vec<u16>>>::default());
+    let (number, told) = (first.clone(), resets.clone());
+    let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
+        if side == Side::A
+            && let Some(Ok(tcp)) = frame.get(34..).map(TcpPacket::new_checked)
+        {
+            if tcp.syn() {
+                *number.borrow_mut() = tcp.seq_number().0 as u32;
+            }
+            if tcp.rst() {
+                told.borrow_mut().push(tcp.dst_port());
+            }
+        }
+    };
+    sim.net.wire.watch(Box::leak(Box::new(tap)));
+    for (from, &port) in (11..).zip(ports) {
+        inject(sim, &syn(from, port, 7));
+        sim.net.run(MS);
+        let (control, ack) = (TcpControl::None, Some(first.borrow().wrapping_add(1)));
+        inject(sim, &segment(from, Segment { control, port, seq: 8, ack, payload: b"" }));
+        sim.net.run(MS * 100);
+    }
+    assert_eq!(sim.counts().open, ports.len());
+    resets
+}
+
+/// Its connections are over as idle, but nobody acknowledges the FIN: the one with the longest silence makes way, and not at once.
+#[test]
+fn who_vanishes_does_not_keep_the_port_closed() {
+    for backlog in [0, 4] {
+        let mut settings = Settings::default();
+        settings.limits.idle = Some(SECOND * 3);
+        let mut sim = Sim::with_backlog(backlog, |stack| {
+            vec![pool(stack, Watched(Echo), 2, (2048, 2048), settings)]
+        });
+        let resets = vanish(&mut sim, &[1001, 1002]);
+        // A silence, and as long as the peer's end is awaited in the conversation.
+        sim.net.run(SECOND * 3 + Settings::default().limits.drain);
+        assert_eq!((sim.log.ends().len(), sim.counts().closing), (2, 2));
+        let at = sim.stream(512, 512);
+        sim.dial(at, ECHO);
+        // The first one's ended 200 ms ago.
+        sim.net.run(SECOND * 7 + MS * 700);
+        assert_eq!((sim.counts().closing, resets.borrow().len()), (2, 0));
+        let due = sim.net.a.endpoints[0].deadline().unwrap();
+        assert!(due.saturating_since(sim.net.now()) <= MS * 300, "nobody else need wake it");
+        if backlog > 0 {
+            sim.net.run(MS * 300);
+            assert_eq!((sim.counts().open, sim.counts().closing), (1, 1), "{:?}", sim.counts());
+        }
+        sim.connected(at).unwrap();
+        sim.send(at, b"one");
+        assert_eq!(sim.read_exact(at, 3), b"one");
+        assert_eq!((resets.take(), sim.counts().closing), (vec![1001], 1));
+        // Nobody else waits: the other one is waited for as ever.
+        sim.net.run(SECOND * 2);
+        assert_eq!((resets.take(), sim.counts().closing), (vec![], 1));
+    }
+}
+
+/// The reset cannot leave as long as nobody says where the peer is: meanwhile one who waits is not promised a second socket.
+#[test]
+fn for_one_who_waits_one_socket_makes_way() {
+    let mut settings = Settings::default();
+    settings.limits.idle = Some(SECOND * 70);
+    let mut sim =
+        Sim::with_backlog(4, |stack| vec![pool(stack, Watched(Echo), 2, (2048, 2048), settings)]);
+    let _resets = vanish(&mut sim, &[1001, 1002]);
+    // By the end of the silence its address is forgotten.
+    sim.net.run(SECOND * 80);
+    assert_eq!(sim.counts().closing, 2);
+    let at = sim.stream(512, 512);
+    sim.dial(at, ECHO);
+    sim.connected(at).unwrap();
+    let counts = sim.counts();
+    assert_eq!((counts.open, counts.closing, counts.listening), (1, 1, 0), "{counts:?}");
 }
 
 #[test]

@@ -410,6 +410,33 @@ fn who_reads_slowly_gets_all_of_it_and_who_does_not_read_is_reset() {
     assert_eq!(sim.read_all(at), Err(StreamError::Reset));
 }
 
+/// He takes some of it within the time after which others are given up.
+#[test]
+fn who_reads_slowly_gets_all_of_it_though_others_wait() {
+    let mut sim = Sim::with_backlog(4, |stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 4096), Settings::default())]
+    });
+    let content = pattern(4000);
+    sim.file("f", &content);
+    let at = sim.stream(400, 512);
+    sim.dial(at, FILE);
+    sim.connected(at).unwrap();
+    sim.send(at, b"f\n");
+    sim.shutdown(at);
+    let waiting = sim.stream(512, 512);
+    sim.dial(waiting, FILE);
+    let mut got = Vec::new();
+    while got.len() < content.len() {
+        sim.net.run(SECOND * 5);
+        let some = sim.read(at).unwrap();
+        assert!(!some.is_empty(), "an end after {} bytes", got.len());
+        got.extend(some);
+    }
+    assert!(got == content);
+    assert_eq!(sim.read(at), Ok(Vec::new()));
+    sim.connected(waiting).unwrap();
+}
+
 #[test]
 fn who_goes_on_sending_behind_the_last_message_is_not_listened_to_for_ever() {
     let mut settings = Settings::default();
