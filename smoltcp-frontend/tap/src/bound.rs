@@ -70,8 +70,8 @@ pub(crate) const RING_LEN: usize = 256 << 10;
 /// So many datagrams may wait in each direction,
 const DATAGRAMS: usize = 128;
 
-/// or so many bytes of them: a few of the longest.
-const DATAGRAMS_LEN: usize = 4 * (MAX_DATAGRAM + 1);
+/// or so many bytes of them: more of the longest than come in one burst of frames.
+const DATAGRAMS_LEN: usize = 8 * (MAX_DATAGRAM + 1);
 
 /// A stream service.
 pub(crate) struct Streams<V: StreamService, F> {

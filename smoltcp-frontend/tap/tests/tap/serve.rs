@@ -5,6 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::harness::{
     PATIENCE, STALL, Server, anywire_tap, assert_output, connect, exchange, run, sample, shortest,
     text,
@@ -15,6 +17,7 @@ crate::tests![
     all_services_listen_on_their_ports,
     echo_returns_every_byte,
     echo_over_udp_returns_every_datagram,
+    long_datagrams_that_come_at_once_all_come_back,
     echo_is_served_over_ipv6,
     hello_answers_each_message,
     files_come_whole_and_absent_ones_are_a_reset,
@@ -73,6 +76,27 @@ fn echo_returns_every_byte() {
 fn echo_over_udp_returns_every_datagram() {
     let server = Server::start(&["echo"], 2);
     udp_echo(server.listening[1], &[0, 1, 1472, 1473, 65_507]);
+}
+
+/// They wait for the server in the device's queue, and come in one burst.
+fn long_datagrams_that_come_at_once_all_come_back() {
+    let server = Server::start(&["echo"], 2);
+    let sockets = [(); 7].map(|()| UdpSocket::bind("0.0.0.0:0").unwrap());
+    // Linux keeps little for a neighbour that it does not know yet.
+    udp_echo(server.listening[1], &[1]);
+    let sent = sample(65_507);
+    server.signal(Signal::STOP);
+    for socket in &sockets {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect(server.listening[1]).unwrap();
+        socket.send(&sent).unwrap();
+    }
+    server.signal(Signal::CONT);
+    let mut got = vec![0; 65_536];
+    for socket in &sockets {
+        let n = socket.recv(&mut got).unwrap();
+        assert!(got[..n] == sent, "{n} bytes");
+    }
 }
 
 fn udp_echo(addr: SocketAddr, lens: &[usize]) {
@@ -239,7 +263,7 @@ fn a_transcript_shows_peers_as_python_does() {
 fn verbose_tells_how_much_memory_it_takes() {
     let size = |sockets: &str| {
         let mut server = Server::start(&["echo", "hello", "-v", "--sockets", sockets], 3);
-        server.signal(rustix::process::Signal::TERM);
+        server.signal(Signal::TERM);
         let log = server.end().1;
         let words = "all the memory the stack will ever use is ";
         let told = log.split_once(words).expect("it is told").1;
