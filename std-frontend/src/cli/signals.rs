@@ -26,6 +26,11 @@ pub(super) fn stop_by(stop: Box<dyn Fn() + Send>, grace: Duration) -> io::Result
         stop();
         let _ = std::thread::Builder::new().spawn(move || {
             std::thread::sleep(grace.saturating_add(OVERDUE));
+            // Standard error may be what holds it up.
+            let _ = std::thread::Builder::new().spawn(|| {
+                eprintln!("error: something does not end, 3 s after the grace: it is left as it is")
+            });
+            std::thread::sleep(Duration::from_millis(100));
             exit(1);
         });
     })

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
@@ -333,11 +334,29 @@ fn refusal(what: &str, name: &str, error: Errno) -> Refusal {
             tracing::warn!("cannot {what} {name}: {error}");
             Refusal::Full
         }
+        Errno::MFILE | Errno::NFILE => {
+            if is_news(&TOLD_OF_SHORTAGE) {
+                tracing::error!("cannot {what} {name}, nor others, until it is over: {error}");
+            }
+            Refusal::Failed
+        }
         error => {
             tracing::error!("cannot {what} {name}: {error}");
             Refusal::Failed
         }
     }
+}
+
+/// When a shortage of descriptors was seen last.
+static TOLD_OF_SHORTAGE: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// A shortage that was not seen for so long is a new one.
+const CALM: Duration = Duration::from_secs(10);
+
+/// Whether something is to be told, or goes on as it was told already.
+fn is_news(last: &Mutex<Option<Instant>>) -> bool {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    last.replace(Instant::now()).is_none_or(|last| last.elapsed() > CALM)
 }
 
 fn failed(what: &str, error: &io::Error) -> Refusal {
@@ -358,6 +377,14 @@ fn failed(what: &str, error: &io::Error) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_is_news_once_and_again_when_it_was_over() {
+        let last = Mutex::new(None);
+        assert!(is_news(&last) && !is_news(&last) && !is_news(&last));
+        *last.lock().unwrap() = Instant::now().checked_sub(CALM + Duration::from_secs(1));
+        assert!(is_news(&last));
+    }
 
     fn name(name: &str) -> FileName<'_> {
         FileName::new(name.as_bytes()).unwrap()
