@@ -87,7 +87,8 @@ impl Asked {
         message.extend([99, 130, 83, 99, 53, 1, kind]);
         message.extend([54, 4, 192, 168, 69, 100]);
         if kind != NAK {
-            message.extend([&[1, 4][..], &lent.mask, &[3, 4], &lent.router].concat());
+            // No lease is good without the mask: of one that is cut off before it nothing is taken, and one cut off behind it has its router.
+            message.extend([&[3, 4][..], &lent.router, &[1, 4], &lent.mask].concat());
             message.extend([&[51, 4][..], &lent.seconds.to_be_bytes()].concat());
         }
         message.push(255);
