@@ -219,13 +219,9 @@ impl<S: Session> Open<S> {
         }
     }
 
-    /// Ends our side of the stream.
-    ///
-    /// If the peer's has ended already, only when the send ring is empty: in LAST-ACK smoltcp 0.14 drops what acknowledges
-    /// nothing new, and with it the window update of a peer whose window was full. The rest of the ring would then wait
-    /// for a window probe, a second later.
+    /// Ends our side of the stream, as soon as that is [not too early](early_end).
     fn shutdown(&mut self, socket: &mut Socket<'_>, now: Instant) -> bool {
-        if socket.state() == State::CloseWait && socket.send_queue() > 0 {
+        if early_end(socket) {
             return false;
         }
         socket.close();
@@ -344,6 +340,13 @@ impl<S: Session> Open<S> {
         let moving = matches!(self.conversation.want(), Want::Send { .. } | Want::Receive { .. });
         socket.send_queue() > 0 && !moving
     }
+}
+
+/// Whether our end must wait until the send ring is empty, because the peer's side has ended already: in LAST-ACK smoltcp 0.14 drops what
+/// acknowledges nothing new, and with it the window update of a peer whose window was full. The rest of the ring would then wait for
+/// a window probe, a second later or, while the peer reads little at a time, much later.
+pub(crate) fn early_end(socket: &Socket<'_>) -> bool {
+    socket.state() == State::CloseWait && socket.send_queue() > 0
 }
 
 /// Whether the peer has ended its side of the stream: a state that only its FIN leads to.

@@ -8,7 +8,7 @@ use core::time::Duration;
 use smoltcp::socket::tcp::{ConnectError, RecvError, Socket, SocketBuffer, State};
 use smoltcp::wire::IpEndpoint;
 
-use crate::drive::has_fin;
+use crate::drive::{early_end, has_fin};
 use crate::pool::prepare;
 use crate::sockets::Handle;
 use crate::stack::Stack;
@@ -145,14 +145,16 @@ impl Stream {
         }
     }
 
-    /// Ends our side of the stream, behind what was written. Of a connection that is gone there is nothing to end.
+    /// Ends our side of the stream, behind what was written. Of a connection that is gone there is nothing to end. If the peer has ended its
+    /// side before, our end goes out when the stream is next looked at with nothing left to send: ask whether it
+    /// [lingers](Self::lingers) until it does not.
     pub fn shutdown(&mut self, stack: &mut Stack<'_>) -> Result<(), StreamError> {
         let socket = self.look(stack);
         if let Some(error) = self.failed {
             return Err(error);
         }
-        socket.close();
         self.shut = true;
+        end(socket);
         Ok(())
     }
 
@@ -175,8 +177,8 @@ impl Stream {
     }
 
     /// Whether something is still owed to the peer: data, FIN, RST, or the ACK of its FIN. Whoever stops polling now loses it.
-    pub fn lingers(&self, stack: &Stack<'_>) -> bool {
-        let socket = stack.sockets.get::<Socket<'_>>(self.handle);
+    pub fn lingers(&mut self, stack: &mut Stack<'_>) -> bool {
+        let socket = self.look(stack);
         match socket.state() {
             State::Closed => socket.remote_endpoint().is_some(),
             State::FinWait2 | State::TimeWait => false,
@@ -219,9 +221,19 @@ impl Stream {
             state => {
                 self.connected = true;
                 self.fin |= has_fin(state);
+                if self.shut {
+                    end(socket);
+                }
             }
         }
         socket
+    }
+}
+
+/// Ends our side, unless that has to [wait](early_end).
+fn end(socket: &mut Socket<'_>) {
+    if !early_end(socket) {
+        socket.close();
     }
 }
 

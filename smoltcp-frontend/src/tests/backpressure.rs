@@ -8,7 +8,13 @@ use anywire_core::service::file;
 use anywire_core::service::hello::Hello;
 use anywire_core::session::{Next, Phase, Reason, Session};
 
+use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer};
+
 use super::*;
+
+fn ring(len: usize) -> SocketBuffer<'static> {
+    SocketBuffer::new(leak(vec![0; len]))
+}
 
 /// Answers with each run of 48 bytes, and holds the bytes of one that is not whole.
 #[derive(Clone, Copy)]
@@ -296,6 +302,38 @@ fn a_slow_reader_that_has_ended_does_not_stall() {
     assert!(got == content);
     let took = sim.net.now().saturating_since(begun);
     assert!(took < MS * 200, "{took:?}: it waited for a window probe");
+}
+
+/// The same to a server that ends first and takes a little at a time: all of ours is in the ring when our side is shut down.
+#[test]
+fn what_is_owed_to_a_server_that_has_ended_and_reads_slowly_does_not_stall() {
+    let mut sim = Sim::new(|_| vec![]);
+    let mut socket = Socket::new(ring(2000), ring(64));
+    socket.listen(4321).unwrap();
+    let server = sim.net.a.stack.add(socket).unwrap();
+    let at = sim.stream(64, 20_000);
+    sim.dial(at, 4321);
+    sim.connected(at).unwrap();
+    sim.net.a.stack.sockets.get_mut::<Socket<'_>>(server).close();
+    assert_eq!(sim.read(at), Ok(Vec::new()));
+    let (begun, content) = (sim.net.now(), pattern(20_000));
+    sim.send(at, &content);
+    sim.shutdown(at);
+    let (mut got, mut buf) = (Vec::new(), [0; 2000]);
+    loop {
+        // The window is full before anything is read.
+        sim.net.run(MS * 20);
+        let socket = sim.net.a.stack.sockets.get_mut::<Socket<'_>>(server);
+        match socket.recv_slice(&mut buf) {
+            Ok(len) => got.extend_from_slice(&buf[..len]),
+            Err(RecvError::Finished) => break,
+            Err(error) => panic!("{error} after {} bytes", got.len()),
+        }
+        let _ = sim.streams[at].lingers(&mut sim.net.b.stack);
+    }
+    assert!(got == content);
+    let took = sim.net.now().saturating_since(begun);
+    assert!(took < MS * 500, "{took:?}: it waited for a window probe");
 }
 
 /// Its window is shut for minutes, and it says so whenever it is asked: it is neither idle nor gone, and nothing waits once it reads.

@@ -352,7 +352,7 @@ fn a_neighbour_that_is_given_up_is_in_nobodys_way() {
     stream.connect(stack, "10.0.0.99:7".parse().unwrap(), 0).unwrap();
     sim.net.run(MS * 1200);
     sim.abort(at);
-    assert!(!sim.streams[at].lingers(&sim.net.b.stack), "there is nobody to reset");
+    assert!(!sim.streams[at].lingers(&mut sim.net.b.stack), "there is nobody to reset");
     let frames = sim.net.wire.frames();
     sim.net.run(SECOND * 20);
     assert_eq!(sim.net.wire.frames(), frames, "it is looked for");

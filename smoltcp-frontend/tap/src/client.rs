@@ -233,8 +233,9 @@ impl ClientStack {
 
     /// A stream to connect: one that owes nothing to anybody, a new one, or the one that lingers longest.
     fn free_stream(&mut self) -> Option<usize> {
-        let done = |&at: &usize| !self.streams.get(at).is_some_and(|s| s.lingers(&self.stack));
-        if let Some(which) = self.free.iter().position(done) {
+        let (streams, stack) = (&mut self.streams, &mut self.stack);
+        let mut done = |&at: &usize| !streams.get_mut(at).is_some_and(|s| s.lingers(stack));
+        if let Some(which) = self.free.iter().position(&mut done) {
             return Some(self.free.remove(which));
         }
         if let Some(stream) = self.new_stream() {

@@ -39,8 +39,8 @@ pub struct LinkOptions {
     /// How long such an interval is, in milliseconds [default: 1000]
     #[arg(long, global = true, help_heading = HEADING, value_name = "MS")]
     pub shaping_interval: Option<u64>,
-    /// Leave checksums and the segmentation of TCP to Linux: much faster, but what is sent to a peer with a buffer of a few KiB may stall; `off`
-    /// puts every frame on the device as it would be on a wire, as all the options above but --pcap do
+    /// Leave checksums and the segmentation of TCP to Linux; `off` puts every frame on the device as it would be on a wire, as all the options
+    /// above but --pcap do
     #[arg(long, global = true, help_heading = HEADING, value_name = "WHETHER", value_enum, default_value_t)]
     pub offload: Offload,
 }
@@ -49,9 +49,9 @@ pub struct LinkOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Offload {
     /// Yes, where it can do that.
+    #[default]
     On,
     /// No.
-    #[default]
     Off,
 }
 
