@@ -132,10 +132,11 @@ fn down(mut stream: TcpStream, until: Instant) -> Result<u64> {
 }
 
 fn up(mut stream: TcpStream, until: Instant) -> Result<u64> {
-    // As the service upload has it: the name f, and very many bytes.
-    stream.write_all(b"\x01\x01\0f\x05\0\0\0\x7f")?;
+    // As the service upload has it: the name f, and as many bytes as it can take.
+    stream.write_all(b"\x01\x01\0f\x05\xff\xff\xff\xff")?;
     let (buf, mut all) = (vec![0; 1 << 20], 0);
-    while Instant::now() < until {
+    // What would come behind them is none of it.
+    while Instant::now() < until && all + buf.len() as u64 <= u64::from(u32::MAX) {
         all += stream.write(&buf)? as u64;
     }
     Ok(all)
