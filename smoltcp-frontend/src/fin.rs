@@ -113,40 +113,20 @@ mod tests {
 
     use std::vec::Vec;
 
-    use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpRepr};
+    use smoltcp::wire::{TcpControl, TcpRepr};
 
     use super::*;
-    use crate::syn::tests::hop_by_hop;
+    use crate::tests::packets::{self, SEGMENT, ends, hop_by_hop};
 
     fn segment(control: TcpControl, payload: &[u8], v6: bool) -> Vec<u8> {
-        let (local, peer) = if v6 {
-            (IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1), IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 2))
-        } else {
-            (IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2))
-        };
-        let tcp = TcpRepr {
-            src_port: 49152,
-            dst_port: 9900,
-            control,
-            // It passes 0 on its way.
-            seq_number: TcpSeqNumber(-1000),
-            ack_number: Some(TcpSeqNumber(9)),
-            window_len: 1000,
-            window_scale: None,
-            max_seg_size: None,
-            sack_permitted: false,
-            sack_ranges: [None; 3],
-            timestamp: None,
-            payload,
-        };
-        let ip = IpRepr::new(peer, local, IpProtocol::Tcp, tcp.buffer_len(), 64);
-        let mut packet = std::vec![0; ip.buffer_len()];
-        let caps = ChecksumCapabilities::default();
-        ip.emit(&mut packet[..], &caps);
-        let mut segment = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
-        tcp.emit(&mut segment, &peer, &local, &caps);
-        packet
+        let (local, peer) = ends()[usize::from(v6)];
+        // It passes 0 on its way.
+        let (seq_number, ack_number) = (TcpSeqNumber(-1000), Some(TcpSeqNumber(9)));
+        packets::packet(
+            peer,
+            local,
+            &TcpRepr { control, seq_number, ack_number, payload, ..SEGMENT },
+        )
     }
 
     #[test]

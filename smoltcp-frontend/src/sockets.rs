@@ -419,7 +419,7 @@ mod tests {
 
     use super::*;
     use crate::sim::{self, Packet, Side, Wire};
-    use crate::syn::tests::hop_by_hop;
+    use crate::tests::packets::hop_by_hop;
 
     const N: u16 = 98;
     const LOCAL: [u8; 4] = [10, 0, 0, 1];

@@ -98,59 +98,19 @@ pub(crate) fn carried(packet: &Ipv6Packet<&[u8]>) -> Option<(IpProtocol, usize)>
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     extern crate std;
 
     use std::vec::Vec;
 
-    use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{IpRepr, TcpControl, TcpRepr, TcpSeqNumber};
+    use smoltcp::wire::{TcpControl, TcpRepr, TcpSeqNumber};
 
     use super::*;
+    use crate::tests::packets::{self, SEGMENT, ends, hop_by_hop};
 
     fn segment(control: TcpControl, ack: bool, local: IpAddress, peer: IpAddress) -> Vec<u8> {
-        let tcp = TcpRepr {
-            src_port: 49152,
-            dst_port: 9900,
-            control,
-            seq_number: TcpSeqNumber(7),
-            ack_number: ack.then_some(TcpSeqNumber(9)),
-            window_len: 1000,
-            window_scale: None,
-            max_seg_size: Some(1460),
-            sack_permitted: false,
-            sack_ranges: [None; 3],
-            timestamp: None,
-            payload: b"",
-        };
-        let ip = IpRepr::new(peer, local, IpProtocol::Tcp, tcp.buffer_len(), 64);
-        let mut packet = std::vec![0; ip.buffer_len()];
-        let caps = ChecksumCapabilities::default();
-        ip.emit(&mut packet[..], &caps);
-        let mut segment = TcpPacket::new_unchecked(&mut packet[ip.header_len()..]);
-        tcp.emit(&mut segment, &peer, &local, &caps);
-        packet
-    }
-
-    /// The same IPv6 packet, behind hop-by-hop options of as many times 8 bytes.
-    pub(crate) fn hop_by_hop(mut packet: Vec<u8>, eights: u8) -> Vec<u8> {
-        let mut options = std::vec![packet[6], eights - 1, 1, 4];
-        options.resize(8 * usize::from(eights), 0);
-        let len = u16::from_be_bytes([packet[4], packet[5]]) + options.len() as u16;
-        packet[4..6].copy_from_slice(&len.to_be_bytes());
-        packet[6] = 0;
-        packet.splice(40..40, options);
-        packet
-    }
-
-    fn ends() -> [(IpAddress, IpAddress); 2] {
-        [
-            (IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2)),
-            (
-                IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 1),
-                IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, 2),
-            ),
-        ]
+        let ack_number = ack.then_some(TcpSeqNumber(9));
+        packets::packet(peer, local, &TcpRepr { control, ack_number, ..SEGMENT })
     }
 
     #[test]

@@ -10,6 +10,7 @@ use smoltcp::wire::{
     TcpPacket, TcpRepr, TcpSeqNumber,
 };
 
+use super::packets::{SEGMENT, packet};
 use super::*;
 use crate::chance::Random;
 use crate::udp::{self, Asker, Datagrams};
@@ -44,18 +45,25 @@ fn inject(sim: &mut Sim, frame: &[u8]) {
     }
 }
 
-/// A frame to the server, with an IPv4 packet of a host of its network in it.
-fn ipv4(from: u8, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
-    let [from_ip, to_ip] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
-    let ip = IpRepr::new(from_ip, to_ip, protocol, payload.len(), 64);
-    let mut frame = vec![0; 14 + ip.header_len()];
-    let mut ethernet = EthernetFrame::new_unchecked(&mut frame[..]);
-    ethernet.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, from]));
-    ethernet.set_dst_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
-    ethernet.set_ethertype(EthernetProtocol::Ipv4);
-    ip.emit(&mut frame[14..], &ChecksumCapabilities::default());
-    frame.extend_from_slice(payload);
+/// A frame to the server from a host of its network, with an IPv4 packet in it.
+fn ethernet(from: u8, packet: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 14];
+    let mut header = EthernetFrame::new_unchecked(&mut frame[..]);
+    header.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, from]));
+    header.set_dst_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
+    header.set_ethertype(EthernetProtocol::Ipv4);
+    frame.extend_from_slice(packet);
     frame
+}
+
+/// The same, with whatever there is in the packet.
+fn ipv4(from: u8, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
+    let [peer, local] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
+    let ip = IpRepr::new(peer, local, protocol, payload.len(), 64);
+    let mut packet = vec![0; ip.header_len()];
+    ip.emit(&mut packet[..], &ChecksumCapabilities::default());
+    packet.extend_from_slice(payload);
+    ethernet(from, &packet)
 }
 
 struct Segment<'p> {
@@ -83,19 +91,11 @@ fn segment_to(
         control,
         seq_number: TcpSeqNumber(seq as i32),
         ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
-        window_len: 1000,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
         payload,
+        ..SEGMENT
     };
-    let mut bytes = vec![0; tcp.buffer_len()];
-    let [from_ip, to_ip] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
-    let caps = ChecksumCapabilities::default();
-    tcp.emit(&mut TcpPacket::new_unchecked(&mut bytes[..]), &from_ip, &to_ip, &caps);
-    ipv4(from, IpProtocol::Tcp, &bytes)
+    let [peer, local] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
+    ethernet(from, &packet(peer, local, &tcp))
 }
 
 fn syn(from: u8, port: u16, seq: u32) -> Vec<u8> {

@@ -8,6 +8,7 @@ mod day;
 mod faults;
 mod floods;
 mod lossy;
+pub(crate) mod packets;
 mod pools;
 mod resets;
 mod silences;
