@@ -25,7 +25,7 @@ use crate::watched::{Sent, Watched};
 /// The memory of a stack.
 #[derive(Debug)]
 pub struct Memory<'a> {
-    /// A place for each socket. Where there are more than 32, no more than 32 may be of another kind than TCP.
+    /// A place for each socket. Where there are more than 32, no more than 32 may be of another kind than TCP and UDP.
     pub sockets: &'a mut [SocketStorage<'a>],
     /// Room for the output of one step, shared by all connections: at least the largest `ROOM`. As long as the send rings is
     /// fastest.
