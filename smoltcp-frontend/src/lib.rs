@@ -17,6 +17,7 @@ pub mod names;
 mod neighbours;
 pub mod observer;
 pub mod pool;
+mod seek;
 pub mod sim;
 mod slot;
 pub mod sockets;

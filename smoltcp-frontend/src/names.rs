@@ -70,6 +70,7 @@ impl Resolver {
     ) -> Result<(), NameError> {
         self.forget(stack);
         let server = IpAddress::from(server);
+        stack.want(server);
         let interface = &mut *stack.interface;
         if !server.is_unicast() || interface.get_source_address(&server).is_none() {
             return Err(NameError::Unaddressable);

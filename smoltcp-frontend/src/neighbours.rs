@@ -104,45 +104,101 @@ impl Neighbour {
 
     /// What they would say of themselves if they were asked: the length of the frame in `buf`.
     pub(crate) fn introduce(&self, buf: &mut [u8; FRAME_LEN], ours: EthernetAddress) -> usize {
-        let mut frame = EthernetFrame::new_unchecked(&mut buf[..]);
-        frame.set_src_addr(self.hardware);
-        frame.set_dst_addr(ours);
-        let len = match self.ends {
+        match self.ends {
             Ends::V4 { local, peer } => {
-                frame.set_ethertype(EthernetProtocol::Arp);
-                let arp = ArpRepr::EthernetIpv4 {
+                let reply = ArpRepr::EthernetIpv4 {
                     operation: ArpOperation::Reply,
                     source_hardware_addr: self.hardware,
                     source_protocol_addr: peer,
                     target_hardware_addr: ours,
                     target_protocol_addr: local,
                 };
-                arp.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-                arp.buffer_len()
+                arp(buf, self.hardware, ours, &reply)
             }
             Ends::V6 { local, peer } => {
-                frame.set_ethertype(EthernetProtocol::Ipv6);
-                let advert = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+                let advert = NdiscRepr::NeighborAdvert {
                     flags: NdiscNeighborFlags::SOLICITED | NdiscNeighborFlags::OVERRIDE,
                     target_addr: peer,
                     lladdr: Some(self.hardware.into()),
-                });
-                let header = Ipv6Repr {
-                    src_addr: peer,
-                    dst_addr: local,
-                    next_header: IpProtocol::Icmpv6,
-                    payload_len: advert.buffer_len(),
-                    hop_limit: 255,
                 };
-                let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
-                header.emit(&mut packet);
-                let mut message = Icmpv6Packet::new_unchecked(packet.payload_mut());
-                advert.emit(&peer, &local, &mut message, &ChecksumCapabilities::default());
-                header.buffer_len() + advert.buffer_len()
+                ndisc(buf, (self.hardware, peer), (ours, local), advert)
             }
-        };
-        EthernetFrame::<&[u8]>::header_len() + len
+        }
     }
+}
+
+/// Asks where a station of our own network is: the length of the frame in `buf`, or 0 if there is no asking.
+pub(crate) fn ask(buf: &mut [u8; FRAME_LEN], interface: &Interface, target: IpAddress) -> usize {
+    let HardwareAddress::Ethernet(ours) = interface.hardware_addr() else { return 0 };
+    match (target, interface.get_source_address(&target)) {
+        (IpAddress::Ipv4(target), Some(IpAddress::Ipv4(local))) => {
+            let request = ArpRepr::EthernetIpv4 {
+                operation: ArpOperation::Request,
+                source_hardware_addr: ours,
+                source_protocol_addr: local,
+                target_hardware_addr: EthernetAddress::BROADCAST,
+                target_protocol_addr: target,
+            };
+            arp(buf, ours, EthernetAddress::BROADCAST, &request)
+        }
+        (IpAddress::Ipv6(target), Some(IpAddress::Ipv6(local))) => {
+            let [.., a, b, c] = target.octets();
+            let group = Ipv6Address::new(
+                0xff02,
+                0,
+                0,
+                0,
+                0,
+                1,
+                u16::from_be_bytes([0xff, a]),
+                u16::from_be_bytes([b, c]),
+            );
+            let solicit =
+                NdiscRepr::NeighborSolicit { target_addr: target, lladdr: Some(ours.into()) };
+            let all = EthernetAddress([0x33, 0x33, 0xff, a, b, c]);
+            ndisc(buf, (ours, local), (all, group), solicit)
+        }
+        _ => 0,
+    }
+}
+
+fn arp(
+    buf: &mut [u8; FRAME_LEN],
+    from: EthernetAddress,
+    to: EthernetAddress,
+    arp: &ArpRepr,
+) -> usize {
+    let mut frame = EthernetFrame::new_unchecked(&mut buf[..]);
+    frame.set_src_addr(from);
+    frame.set_dst_addr(to);
+    frame.set_ethertype(EthernetProtocol::Arp);
+    arp.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+    EthernetFrame::<&[u8]>::header_len() + arp.buffer_len()
+}
+
+fn ndisc(
+    buf: &mut [u8; FRAME_LEN],
+    from: (EthernetAddress, Ipv6Address),
+    to: (EthernetAddress, Ipv6Address),
+    message: NdiscRepr<'_>,
+) -> usize {
+    let message = Icmpv6Repr::Ndisc(message);
+    let header = Ipv6Repr {
+        src_addr: from.1,
+        dst_addr: to.1,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: message.buffer_len(),
+        hop_limit: 255,
+    };
+    let mut frame = EthernetFrame::new_unchecked(&mut buf[..]);
+    frame.set_src_addr(from.0);
+    frame.set_dst_addr(to.0);
+    frame.set_ethertype(EthernetProtocol::Ipv6);
+    let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
+    header.emit(&mut packet);
+    let mut payload = Icmpv6Packet::new_unchecked(packet.payload_mut());
+    message.emit(&from.1, &to.1, &mut payload, &ChecksumCapabilities::default());
+    EthernetFrame::<&[u8]>::header_len() + header.buffer_len() + message.buffer_len()
 }
 
 impl Ends {

@@ -8,7 +8,9 @@ use anywire_core::store::Store;
 use smoltcp::iface::{Interface, PollResult, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::socket::AnySocket;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, HardwareAddress, IpProtocol, Ipv6Packet};
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpProtocol, Ipv6Packet,
+};
 
 use crate::backlog::{Backlog, Parked};
 use crate::duplicate_acks::DuplicateAcks;
@@ -16,6 +18,7 @@ use crate::endpoint::{Admission, Endpoint, Kit};
 use crate::fin::{Piece, Split};
 use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
+use crate::seek::Seek;
 use crate::sockets::{Handle, Sockets};
 use crate::syn::Syn;
 use crate::time::{from_smoltcp, to_smoltcp};
@@ -70,6 +73,7 @@ pub struct Stack<'a> {
     hold: &'a mut [u8],
     backlog: Backlog<'a>,
     neighbours: Neighbours,
+    seek: Seek,
     duplicate_acks: DuplicateAcks,
     /// The device had no room at the last poll.
     full: bool,
@@ -119,6 +123,7 @@ impl<'a> Stack<'a> {
             hold,
             backlog: Backlog::new(backlog),
             neighbours: Neighbours::none(),
+            seek: Seek::nobody(),
             duplicate_acks: DuplicateAcks::new(),
             full: false,
             unstick: Unstick::new(),
@@ -243,6 +248,11 @@ impl<'a> Stack<'a> {
     /// is used for.
     pub(crate) fn renew(&mut self, handle: Handle) -> Handle {
         self.sockets.renew(handle)
+    }
+
+    /// Something is about to be sent there.
+    pub(crate) fn want(&mut self, to: IpAddress) {
+        self.seek.want(self.interface, to);
     }
 
     /// Takes a socket away.
@@ -411,6 +421,7 @@ impl<'a> Stack<'a> {
     fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) -> bool {
         let at = to_smoltcp(now);
         let (mut ended, mut from) = (false, 0);
+        self.seek(now, device);
         self.full = device.transmit(at).is_none();
         while let Some(set) = self.sockets.sending(from, now) {
             let mut ended_here = false;
@@ -441,6 +452,18 @@ impl<'a> Stack<'a> {
         }
         self.send_fragments(now, device);
         ended
+    }
+
+    /// Asks for those neighbours that the interface will not ask for yet.
+    fn seek<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) {
+        while let Some(neighbour) = self.seek.next(now) {
+            let mut question = [0; neighbours::FRAME_LEN];
+            let len = neighbours::ask(&mut question, self.interface, neighbour);
+            let question = question.get(..len).unwrap_or_default();
+            if let Some(tx) = device.transmit(to_smoltcp(now)).filter(|_| len > 0) {
+                tx.consume(len, |frame| frame.copy_from_slice(question));
+            }
+        }
     }
 
     /// Sends the rest of a fragmented datagram. smoltcp has room for one, and another would overwrite it: so while there is one,

@@ -270,6 +270,7 @@ impl Asker {
         peer: SocketAddr,
         datagram: &[u8],
     ) -> Result<(), SendError> {
+        stack.want(peer.ip().into());
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
         socket.send_slice(datagram, IpEndpoint::from(peer))
     }

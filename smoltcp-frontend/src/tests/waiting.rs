@@ -343,6 +343,39 @@ fn neighbours_are_known_by_their_frames() {
     }
 }
 
+/// smoltcp looks for one neighbour a second. The second one is found at once all the same, and nobody is asked for again and again.
+#[test]
+fn neighbours_that_are_wanted_at_once_are_found_at_once() {
+    let mut sim = all();
+    let local = SocketAddr::new("fd00::1".parse().unwrap(), 9900);
+    let strangers = ["10.0.0.98:7", "10.0.0.99:7"].map(|stranger| stranger.parse().unwrap());
+    let began = (sim.net.now(), sim.net.wire.frames());
+    for stranger in strangers {
+        let at = sim.stream(512, 512);
+        sim.streams[at].connect(&mut sim.net.b.stack, stranger, 0).unwrap();
+    }
+    let at = sim.stream(512, 512);
+    sim.streams[at].connect(&mut sim.net.b.stack, local, 0).unwrap();
+    sim.connected(at).unwrap();
+    sim.send(at, b"here");
+    assert_eq!(sim.read_exact(at, 4), b"here");
+    let took = sim.net.now().saturating_since(began.0);
+    assert!(took < MS * 100, "{took:?}");
+    // Three questions and an answer; three of the handshake, and two with data or three.
+    let frames = sim.net.wire.frames() - began.1;
+    assert!((9..=10).contains(&frames), "{frames}");
+
+    // Datagrams for somebody who is not there.
+    let mut asker = Asker::new(&mut sim.net.b.stack, memory(8, 1000)).unwrap();
+    asker.bind(&mut sim.net.b.stack, 0).unwrap();
+    let before = sim.net.wire.frames();
+    for _ in 0..8 {
+        asker.send(&mut sim.net.b.stack, "10.0.0.97:7".parse().unwrap(), b"there?").unwrap();
+        sim.net.run(MS);
+    }
+    assert_eq!(sim.net.wire.frames() - before, 1);
+}
+
 /// smoltcp looks for one neighbour a second. One that is given up is looked for no longer, or none after it would ever be found.
 #[test]
 fn a_neighbour_that_is_given_up_is_in_nobodys_way() {
