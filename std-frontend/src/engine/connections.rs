@@ -38,6 +38,10 @@ pub(super) trait Connections<St: Store>: Send {
     fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize;
     /// Aborts what is left.
     fn abort(&mut self, table: u8, cx: &mut Context<St>) -> usize;
+    /// Kills what has not even aborted, and says how much that is; what is killed ends as it does otherwise, later.
+    fn kill(&mut self) -> usize {
+        0
+    }
 }
 
 /// What an event says of a socket.

@@ -260,9 +260,15 @@ impl<St: HostStore> Connections<St> for Processes {
         0
     }
 
-    /// They know when the grace is over, and what takes longer is a process of its own: it is waited for.
+    /// They know when the grace is over.
     fn abort(&mut self, _: u8, _: &mut Context<St>) -> usize {
         self.retire_all();
         0
+    }
+
+    /// The end of its standard error tells when one is gone, as ever.
+    fn kill(&mut self) -> usize {
+        let killed = self.children.iter_mut().map(|(_, serving)| serving.child.kill());
+        killed.filter(io::Result::is_ok).count()
     }
 }

@@ -27,6 +27,9 @@ const BATCH: usize = 64;
 /// After the system ran out of something, accepting rests so long.
 const REST: Duration = Duration::from_millis(100);
 
+/// So long after the grace what was aborted has ended, unless it does not react at all.
+const LATE: Duration = Duration::from_secs(2);
+
 /// Without a shortage for so long, the next one is told again.
 const CALM: Duration = Duration::from_secs(60);
 
@@ -61,6 +64,32 @@ impl Key {
     }
 }
 
+/// How far a worker is with stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// What is idle was ended, and the rest was told.
+    Retired {
+        abort: Instant,
+    },
+    /// The grace is over, and what was left was aborted.
+    Aborted {
+        kill: Instant,
+    },
+    /// What did not react was killed: there is only its end, and jobs, to wait for.
+    Killed,
+}
+
+impl Stopping {
+    /// When to go further, once it has begun.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::No | Self::Killed => None,
+            Self::Retired { abort: deadline } | Self::Aborted { kill: deadline } => Some(deadline),
+        }
+    }
+}
+
 struct Listener {
     socket: TcpListener,
     local: SocketAddr,
@@ -90,12 +119,7 @@ pub(super) struct Worker<St: Store> {
     ended: Arc<Ended>,
     /// Conversations, and datagrams, that `once` still allows.
     allowed: usize,
-    /// When what is left is aborted, once the server stops.
-    grace: Option<Instant>,
-    /// What is idle was ended, and the rest was told.
-    retired: bool,
-    /// The grace is over, and what was left was aborted.
-    aborted: bool,
+    stopping: Stopping,
     cx: Context<St>,
 }
 
@@ -121,9 +145,7 @@ impl<St: HostStore> Worker<St> {
             open: 0,
             ended: Arc::new(Ended::new(jobs.waker())),
             allowed: if options.once { 1 } else { usize::MAX },
-            grace: None,
-            retired: false,
-            aborted: false,
+            stopping: Stopping::No,
             cx: Context::new(store, options.limits, jobs),
         }
     }
@@ -161,7 +183,7 @@ impl<St: HostStore> Worker<St> {
     /// and nobody wants has been removed by then.
     pub(super) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
-        while self.grace.is_none() || self.open > 0 || self.cx.jobs.are_out() {
+        while self.stopping == Stopping::No || self.open > 0 || self.cx.jobs.are_out() {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 done => done?,
@@ -203,9 +225,7 @@ impl<St: HostStore> Worker<St> {
         if self.busy || !self.cx.again.is_empty() || datagrams || accepting {
             return Some(Duration::ZERO);
         }
-        // Behind the grace there are only jobs to wait for.
-        let grace = self.grace.filter(|_| !self.aborted);
-        let next = earliest(self.cx.timers.next(), earliest(self.rest, grace));
+        let next = earliest(self.cx.timers.next(), earliest(self.rest, self.stopping.deadline()));
         next.map(clock::until)
     }
 
@@ -363,26 +383,37 @@ impl<St: HostStore> Worker<St> {
         }
     }
 
-    /// Once the server stops: accepts no more, ends what is idle; after the grace aborts the rest.
+    /// Once the server stops: accepts no more, ends what is idle; after the grace aborts the rest, and kills what does not do even that.
     fn stop_when_told(&mut self) {
         if !self.shared.is_stopping() {
             return;
         }
-        let grace = self.grace.get_or_insert(self.cx.now + self.options.grace);
-        // Without a grace, too, what is idle ends in good order.
-        let over = *grace <= self.cx.now && self.retired;
-        let told = if over { &mut self.aborted } else { &mut self.retired };
-        if std::mem::replace(told, true) {
+        if self.stopping.deadline().is_some_and(|deadline| deadline > self.cx.now) {
             return;
         }
-        for table in 0..self.tables.len() as u8 {
-            if over {
-                self.table(table, |connections, cx| connections.abort(table, cx));
-            } else {
-                self.table(table, |connections, cx| connections.retire(table, cx));
+        let tables = 0..self.tables.len() as u8;
+        self.stopping = match self.stopping {
+            // Without a grace, too, what is idle ends in good order.
+            Stopping::No => {
+                for table in tables {
+                    self.table(table, |connections, cx| connections.retire(table, cx));
+                }
+                self.listeners.clear();
+                self.datagrams.clear();
+                Stopping::Retired { abort: self.cx.now + self.options.grace }
             }
-        }
-        self.listeners.clear();
-        self.datagrams.clear();
+            Stopping::Retired { abort } => {
+                for table in tables {
+                    self.table(table, |connections, cx| connections.abort(table, cx));
+                }
+                Stopping::Aborted { kill: abort + LATE }
+            }
+            Stopping::Aborted { .. } => {
+                let killed = self.tables.iter_mut().map(|connections| connections.kill()).sum();
+                self.shared.killed.fetch_add(killed, Ordering::Relaxed);
+                Stopping::Killed
+            }
+            Stopping::Killed => Stopping::Killed,
+        };
     }
 }

@@ -505,6 +505,38 @@ fn a_child_that_is_killed_harms_nobody_else() {
 }
 
 #[test]
+fn children_that_do_not_react_are_killed_when_the_server_should_have_ended() {
+    let args = ["hello=0", "file=0", "--grace", "0.5", "--workers", "2"];
+    let mut server = start("processes", &args, 2);
+    std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+    let mut idle = [connect(&server), connect(&server)];
+    idle.iter_mut().for_each(greet);
+    let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
+    busy.write_all(b"big\n").unwrap();
+    busy.read_exact(&mut [0; 1]).unwrap();
+    let stopped = children(server.id()).0;
+    assert_eq!(stopped.len(), 3);
+    for child in &stopped {
+        kill_process(Pid::from_raw(*child as i32).unwrap(), Signal::STOP).unwrap();
+    }
+    let mut other = connect(&server);
+    greet(&mut other);
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(stopped.iter().all(|child| status(*child, "State").is_none()), "one is left");
+    assert!(read_all(&mut other).is_empty());
+    let end = std::io::copy(&mut busy, &mut std::io::sink()).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    assert_eq!(
+        log.matches("did not react when the server stopped, and were killed: 3").count(),
+        1,
+        "{log}"
+    );
+    let counts = ["hello", "file"].map(|service| summed(&log, service, "aborted"));
+    assert_eq!((counts, summed(&log, "hello", "stopped")), ([2, 1], 1), "{log}");
+}
+
+#[test]
 fn children_do_not_outlive_a_parent_that_is_killed() {
     let args = ["hello=0", "file=0", "--grace", "1"];
     let mut server = start("processes", &args, 2);
