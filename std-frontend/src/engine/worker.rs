@@ -11,8 +11,9 @@ use anywire_core::store::{OpenIn, Store};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
-use super::connections::{Connections, Readiness};
+use super::connections::{Connections, Readiness, Unserved};
 use super::context::Context;
 use super::datagrams::Served;
 use super::jobs::Jobs;
@@ -20,6 +21,7 @@ use super::threads::Ended;
 use super::transfer::HostStore;
 use super::{Engine, Link, Options, Protocol, Shared};
 use crate::clock;
+use crate::shim::reset_on_close;
 
 /// So many connections are accepted before others have their turn.
 const BATCH: usize = 64;
@@ -62,6 +64,14 @@ impl Key {
     pub(super) fn token(self) -> Token {
         Token(self.0 as usize)
     }
+}
+
+/// A connection that was accepted, and waits until it can be served.
+struct Accepted {
+    stream: TcpStream,
+    table: u8,
+    local: SocketAddr,
+    peer: SocketAddr,
 }
 
 /// How far a worker is with stopping.
@@ -107,6 +117,8 @@ pub(super) struct Worker<St: Store> {
     listeners: Vec<Listener>,
     /// When accepting goes on, after it had to rest.
     rest: Option<Instant>,
+    /// It rests because this one could not be served, which then comes first. It has its place among those that are open.
+    unserved: Option<Accepted>,
     /// It rests because there are as many connections as allowed: until one ends.
     full: bool,
     /// A shortage is not told again until then, for as long as it goes on.
@@ -138,6 +150,7 @@ impl<St: HostStore> Worker<St> {
             shared,
             listeners: Vec::new(),
             rest: None,
+            unserved: None,
             full: false,
             quiet_until: None,
             tables: Vec::new(),
@@ -287,6 +300,12 @@ impl<St: HostStore> Worker<St> {
             return;
         }
         (self.full, self.rest) = (false, None);
+        if let Some(unserved) = self.unserved.take() {
+            self.add(unserved);
+            if self.rest.is_some() {
+                return;
+            }
+        }
         for at in 0..self.listeners.len() {
             for _ in 0..BATCH {
                 let Some(listener) = self.listeners.get_mut(at).filter(|listener| listener.ready)
@@ -308,10 +327,14 @@ impl<St: HostStore> Worker<St> {
                 match listener.socket.accept() {
                     Ok((stream, peer)) => {
                         self.allowed -= 1;
-                        self.add(stream, table, local, peer);
-                        if let Some(error) = self.cx.shortage.take() {
-                            self.not_accepted(&error);
-                        }
+                        self.open += 1;
+                        // One write per reply, and each goes out at once.
+                        let _ = stream.set_nodelay(true);
+                        let local = match local.ip().is_unspecified() {
+                            true => stream.local_addr().unwrap_or(local),
+                            false => local,
+                        };
+                        self.add(Accepted { stream, table, local, peer });
                     }
                     Err(error) => {
                         listener.ready = !matches!(error.kind(), io::ErrorKind::WouldBlock);
@@ -326,18 +349,18 @@ impl<St: HostStore> Worker<St> {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, table: u8, local: SocketAddr, peer: SocketAddr) {
-        self.open += 1;
-        // One write per reply, and each goes out at once.
-        let _ = stream.set_nodelay(true);
-        let local =
-            if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
-        if let Some(connections) = self.tables.get_mut(usize::from(table)) {
-            let (service, since) = (connections.name(), self.cx.now);
-            let link = Link { service, protocol: Protocol::Tcp, local, peer, since };
-            let registry = self.poll.registry();
-            let ended = connections.accept(stream, link, table, registry, &mut self.cx);
-            self.closed(ended);
+    /// Serves a connection, or keeps it for later.
+    fn add(&mut self, accepted: Accepted) {
+        let Accepted { stream, table, local, peer } = accepted;
+        let Some(connections) = self.tables.get_mut(usize::from(table)) else { return };
+        let (service, since) = (connections.name(), self.cx.now);
+        let link = Link { service, protocol: Protocol::Tcp, local, peer, since };
+        match connections.accept(stream, link, table, self.poll.registry(), &mut self.cx) {
+            Ok(ended) => self.closed(ended),
+            Err(Unserved { stream, error }) => {
+                self.unserved = Some(Accepted { stream, table, local, peer });
+                self.not_accepted(&error);
+            }
         }
     }
 
@@ -400,6 +423,11 @@ impl<St: HostStore> Worker<St> {
                 }
                 self.listeners.clear();
                 self.datagrams.clear();
+                // What waits in the kernel is reset, too.
+                if let Some(Accepted { stream, .. }) = self.unserved.take() {
+                    reset_on_close(SockRef::from(&stream), true);
+                    self.closed(1);
+                }
                 Stopping::Retired { abort: self.cx.now + self.options.grace }
             }
             Stopping::Retired { abort } => {
