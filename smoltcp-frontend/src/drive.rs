@@ -56,6 +56,8 @@ pub(crate) struct Means<'m, T: Store> {
     pub(crate) now: Instant,
     /// Up to when a deadline that has passed counts.
     pub(crate) dry_at: Option<Instant>,
+    /// Nothing has arrived since the last drive: the stack has sent.
+    pub(crate) sent: bool,
 }
 
 /// A session may go on so often before others have their turn: more than any honest one needs between two looks at the network.
@@ -94,7 +96,7 @@ impl<S: Session> Open<S> {
         socket: &mut Socket<'_>,
         means: &mut Means<'_, T>,
     ) -> Course {
-        self.look(socket, means.now);
+        self.look(socket, means);
         for _ in 0..TURNS {
             let went_on = match self.conversation.want() {
                 Want::Step => {
@@ -149,15 +151,20 @@ impl<S: Session> Open<S> {
     /// smoltcp leaves a socket in CLOSED after a reset, and also after an orderly close; data and a FIN that came before a
     /// reset are still in the ring. Only an end that was seen before, and answered by ours, makes CLOSED an orderly one: even
     /// when FIN and RST come within one poll, the reset wins.
-    fn look(&mut self, socket: &Socket<'_>, now: Instant) {
+    fn look<T: Store>(&mut self, socket: &Socket<'_>, means: &Means<'_, T>) {
         let sending = socket.send_queue();
         if sending < self.sending {
-            self.conversation.wrote(now);
+            self.conversation.wrote(means.now);
         }
         self.sending = sending;
         if socket.state() == State::Closed {
             if !(self.fin && self.shut && sending == 0) {
-                self.conversation.reset();
+                // Keep-alive gives up, too, by a reset, which has left now, or for which the peer is still known.
+                if means.sent || socket.remote_endpoint().is_some() {
+                    self.conversation.vanished();
+                } else {
+                    self.conversation.reset();
+                }
             }
         } else {
             self.fin |= has_fin(socket.state());

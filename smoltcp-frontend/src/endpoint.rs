@@ -98,4 +98,6 @@ pub struct Kit<'k, 'a, T: Store> {
     /// All that had arrived by this moment has been taken from the device: a deadline up to then has passed in silence. `None`: there is
     /// more to take, and no deadline has passed yet.
     pub dry_at: Option<Instant>,
+    /// Since the last step the stack has sent, and nothing has arrived: a connection that broke meanwhile was given up by the stack.
+    pub sent: bool,
 }

@@ -210,6 +210,7 @@ impl<S, R, W> Slot<S, OpenFile<R, W>> {
             limits: &common.settings.limits,
             now: kit.now,
             dry_at: kit.dry_at,
+            sent: kit.sent,
         };
         // From Free to Free there are fewer turns than this.
         for _ in 0..8 {

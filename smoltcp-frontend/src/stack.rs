@@ -169,11 +169,11 @@ impl<'a> Stack<'a> {
             let now = clock();
             // What has arrived beats a deadline that has passed, but a flood does not hold deadlines up for ever.
             let dry_at = (taken < BURST || round == ROUNDS).then_some(before);
-            let mut busy = self.step(now, dry_at, endpoints, store, observer);
+            let mut busy = self.step(now, dry_at, false, endpoints, store, observer);
             busy |= self.replay(now, device, endpoints);
             let ended = self.egress(now, device);
             // A reset that has left frees its socket, as does a time that is over.
-            touched = ended && self.step(now, dry_at, endpoints, store, observer);
+            touched = ended && self.step(now, dry_at, true, endpoints, store, observer);
             // What was done now may be all there was to do, but more may have come meanwhile.
             self.more = busy || touched || taken > 0;
         }
@@ -391,6 +391,7 @@ impl<'a> Stack<'a> {
         &mut self,
         now: Instant,
         dry_at: Option<Instant>,
+        sent: bool,
         endpoints: &mut [P],
         store: &mut T,
         observer: &mut dyn Observer,
@@ -410,6 +411,7 @@ impl<'a> Stack<'a> {
             ip_mtu: self.ip_mtu,
             now,
             dry_at,
+            sent,
         };
         let stepped =
             endpoints.iter_mut().fold(false, |stepped, endpoint| endpoint.step(&mut kit) | stepped);

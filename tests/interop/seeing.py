@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from wire import STEP, Checks, Failed, asks, at_once, data, dial, expect, payload, read_to_end, reset, show, string
@@ -191,6 +192,10 @@ class Server:
         with urllib.request.urlopen(self.url, timeout=30) as answer:
             equal(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8", "the content type")
             return Numbers(parse(answer.read().decode()))
+
+    def address(self):
+        url = urllib.parse.urlsplit(self.url)
+        return url.hostname, url.port
 
     def once(self, wanted):
         """The first scrape that is as wanted."""
@@ -425,6 +430,16 @@ def shortage(c):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, limit[1]))
             with server.dial("echo") as s:
                 server.logged(lambda o: o["level"] == "WARN" and o["message"].startswith("connections cannot be accepted"))
+                # Whoever operates it sees that there are none left, and some that say nothing do not keep others from that.
+                silent = [socket.create_connection(server.address()) for _ in range(3)]
+                for _ in range(3):
+                    n = server.scrape()
+                    expect(n("anywire_accept_errors_total") > 0, "no error is counted")
+                    equal(n("process_max_fds"), used, "limit of descriptors")
+                    expect(n("process_open_fds") >= used - 8, f"{n('process_open_fds')} of {used} descriptors")
+                    n("process_resident_memory_bytes")
+                for one in silent:
+                    one.close()
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
                 asks(s, b"x", b"x")
         n = server.scrape()
@@ -605,6 +620,20 @@ def quiet(c):
         with server.dial("hello") as s:
             finish(s)
         equal(server.stop(), [], "the log")
+
+
+@checks("metrics-say-where-they-are-when-all-is-quiet")
+def quiet_metrics(c):
+    with serving(c, "hello=0", metrics=None) as server:
+        server.stop()
+        equal(server.process.stdout.read(), b"", "behind the listening lines")
+    with serving(c, "hello=0", "-q", "--metrics", "127.0.0.1:0", metrics=None) as server:
+        words = server.process.stdout.readline().decode().split()
+        equal(words[:3], ["listening", "metrics", "tcp"], "the last listening line")
+        server.url = f"http://{words[3]}/metrics"
+        equal(server.scrape()("anywire_connections_total", "hello"), 0, "connections")
+        equal(server.stop(), [], "the log")
+        equal(server.process.stdout.read(), b"", "behind the listening lines")
 
 
 class Context:

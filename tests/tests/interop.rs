@@ -105,9 +105,12 @@ fn the_std_servers_tell_of_themselves() {
     if left_out("std") || python_is_missing() {
         return;
     }
-    let mut suite = Command::new("python3");
-    suite.arg(interop().join("seeing.py")).arg("--program").arg(directory().join("anywire"));
-    assert_held(&suite.output().unwrap());
+    for engine in ["poll", "threads", "processes"] {
+        let mut suite = Command::new("python3");
+        suite.arg(interop().join("seeing.py")).arg("--program").arg(directory().join("anywire"));
+        suite.args(["--extra", &format!("--engine {engine}")]);
+        assert_held(&suite.output().unwrap());
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use anywire_core::conversation::Limits;
 use anywire_core::exchange::Exchange;
-use anywire_core::request::{Answer, Request};
+use anywire_core::request::{Answer, Request, Stop};
 use anywire_core::service::echo::Echo;
 use anywire_core::service::file;
 use anywire_core::service::hello::Hello;
@@ -272,8 +272,50 @@ fn a_peer_that_vanishes_is_missed_if_keep_alive_is_on() {
         time = time + SECOND;
         sim::Station::poll(&mut sim.net.a, time, &mut sim.net.wire.end(Side::A));
     }
-    assert_eq!(sim.log.ends(), [End::Reset]);
+    assert_eq!(sim.log.ends(), [End::Vanished]);
     assert_eq!(sim.counts().listening, 1);
+}
+
+/// Nothing acknowledges what is on its way, or comes in the middle of a body; and one that resets its connection meanwhile is there.
+#[test]
+fn a_peer_that_vanishes_in_the_middle_of_something_is_missed_as_such() {
+    let settings = Settings { keep_alive: Some(SECOND * 5), ..Settings::default() };
+    let mut sim = Sim::new(|stack| {
+        vec![
+            pool(stack, Watched(Hello), 1, (1024, 2048), settings),
+            pool(stack, Watched(file::File), 1, (1024, 1024), settings),
+            pool(stack, Watched(Echo), 1, (512, 512), settings),
+        ]
+    });
+    sim.file("a", &pattern(20_000));
+    let hello = sim.connect(65432);
+    let echo = sim.connect(9900);
+    // It reads nothing, so the body is on its way for ever.
+    let file = sim.stream(1000, 512);
+    sim.dial(file, 6565);
+    sim.connected(file).unwrap();
+    sim.send(file, b"a\n");
+    sim.net.run(SECOND);
+    sim.abort(echo);
+    sim.net.run(SECOND);
+    assert_eq!(sim.log.ends(), [End::Reset]);
+    sim.send(hello, b"x");
+    // It leaves, and nothing of the answer arrives.
+    let mut time = sim.net.now();
+    sim::Station::poll(&mut sim.net.b, time, &mut sim.net.wire.end(Side::B));
+    for _ in 0..60 {
+        time = time + SECOND;
+        sim::Station::poll(&mut sim.net.a, time, &mut sim.net.wire.end(Side::A));
+    }
+    let mut ends = sim.log.ends();
+    ends.sort_by_key(|end| matches!(end, End::Aborted(_)));
+    assert!(
+        matches!(
+            ends[..],
+            [End::Reset, End::Vanished, End::Aborted(Reason::Cut { stop: Stop::Vanished, .. })]
+        ),
+        "{ends:?}"
+    );
 }
 
 /// A peer that has ended its side and reads slowly: its window opens while our FIN waits behind what the ring holds.

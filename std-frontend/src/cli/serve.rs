@@ -122,6 +122,7 @@ pub(super) fn run<N: Network>(
     };
 
     warn_beyond_loopback(&places, default);
+    let scraped = endpoint.as_ref().map(Endpoint::addr);
     if let (Some(endpoint), Some(metrics)) = (endpoint, metrics) {
         let (addr, url) = (endpoint.addr(), endpoint.url());
         endpoint.serve(metrics).context("cannot serve metrics")?;
@@ -147,6 +148,9 @@ pub(super) fn run<N: Network>(
         for bound in &bound {
             let (service, protocol) = (bound.service, bound.protocol.as_str());
             output.line(format_args!("listening {service} {protocol} {}", bound.addr));
+        }
+        if let Some(addr) = scraped {
+            output.line(format_args!("listening metrics tcp {addr}"));
         }
     }
     if let Some(transcript) = &transcript {

@@ -28,7 +28,7 @@ pub(super) fn stop_by(stop: Box<dyn Fn() + Send>, grace: Duration) -> io::Result
             std::thread::sleep(grace.saturating_add(OVERDUE));
             // Standard error may be what holds it up.
             let _ = std::thread::Builder::new().spawn(|| {
-                eprintln!("error: something does not end, 3 s after the grace: it is left as it is")
+                eprintln!("error: something does not end, 5 s after the grace: it is left as it is")
             });
             std::thread::sleep(Duration::from_millis(100));
             exit(1);
@@ -43,7 +43,7 @@ fn exit(status: i32) -> ! {
 }
 
 /// So long after the grace a server has no reason left to run.
-const OVERDUE: Duration = Duration::from_secs(3);
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// For a client: SIGINT or SIGTERM ends the process as it does any other, but first what is half done is removed.
 pub(super) fn leave_nothing_behind() -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! What a worker asks of the connections that it has accepted, in whichever way they are driven.
 
+use std::io;
+
 use anywire_core::store::{OpenIn, Store};
 use mio::Registry;
 use mio::net::TcpStream;
@@ -13,6 +15,7 @@ use super::worker::Key;
 /// connections they ended.
 pub(super) trait Connections<St: Store>: Send {
     fn name(&self) -> &'static str;
+    /// Begins to serve a connection, or gives it back.
     fn accept(
         &mut self,
         stream: TcpStream,
@@ -20,7 +23,7 @@ pub(super) trait Connections<St: Store>: Send {
         table: u8,
         registry: &Registry,
         cx: &mut Context<St>,
-    ) -> usize;
+    ) -> Result<usize, Unserved>;
     fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize;
     fn again(&mut self, key: Key, cx: &mut Context<St>) -> usize {
         let _ = (key, cx);
@@ -38,6 +41,17 @@ pub(super) trait Connections<St: Store>: Send {
     fn retire(&mut self, table: u8, cx: &mut Context<St>) -> usize;
     /// Aborts what is left.
     fn abort(&mut self, table: u8, cx: &mut Context<St>) -> usize;
+    /// Kills what has not even aborted, and says how much that is; what is killed ends as it does otherwise, later.
+    fn kill(&mut self) -> usize {
+        0
+    }
+}
+
+/// A connection that cannot be served now: the system has run out of something. Nothing was told of it.
+#[derive(Debug)]
+pub(super) struct Unserved {
+    pub(super) stream: TcpStream,
+    pub(super) error: io::Error,
 }
 
 /// What an event says of a socket.

@@ -37,7 +37,7 @@ pub(super) struct Context<St: Store> {
     pub(super) output: Box<[u8]>,
     /// Bytes of output that are kept for slow peers.
     pub(super) kept: usize,
-    /// Why the connection that was accepted last could not be served: the system ran out of something.
+    /// Why a connection could not be served after all: the system ran out of something.
     pub(super) shortage: Option<io::Error>,
 }
 

@@ -219,6 +219,8 @@ pub(crate) struct Shared {
     open: AtomicUsize,
     /// 0 while the server runs.
     stopping: AtomicUsize,
+    /// Processes that did not end by themselves.
+    killed: AtomicUsize,
     wakers: Vec<Arc<mio::Waker>>,
     /// Is told what is of no connection.
     observer: Arc<dyn Observer>,
@@ -260,6 +262,7 @@ impl<St: HostStore> Server<St> {
         let shared = Arc::new(Shared {
             open: AtomicUsize::new(0),
             stopping: AtomicUsize::new(0),
+            killed: AtomicUsize::new(0),
             wakers: polls.iter().map(|(_, waker)| Arc::clone(waker)).collect(),
             observer: Arc::clone(&observer),
         });
@@ -338,7 +341,7 @@ impl<St: HostStore> Server<St> {
     pub fn run(self) -> io::Result<()> {
         let mut workers = self.workers.into_iter();
         let Some(mut first) = workers.next() else { return Ok(()) };
-        std::thread::scope(|scope| {
+        let done = std::thread::scope(|scope| {
             let others: Vec<_> = workers
                 .map(|mut worker| {
                     std::thread::Builder::new()
@@ -354,6 +357,13 @@ impl<St: HostStore> Server<St> {
                 done = done.and(other);
             }
             done
-        })
+        });
+        let killed = self.stopper.shared.killed.load(Ordering::Relaxed);
+        if killed > 0 {
+            tracing::warn!(
+                "processes that did not react when the server stopped, and were killed: {killed}"
+            );
+        }
+        done
     }
 }

@@ -17,16 +17,14 @@ use anywire_core::event::{End, Event};
 use anywire_core::session::Reason;
 use mio::{Interest, Registry};
 use slab::Slab;
-use socket2::SockRef;
 
-use super::connections::{Connections, Readiness};
+use super::connections::{Connections, Readiness, Unserved};
 use super::context::Context;
 use super::report::{RETIRE, Report, Reports};
 use super::transfer::HostStore;
 use super::worker::Key;
 use super::{Link, Observer};
 use crate::console::escape::Shown;
-use crate::shim::reset_on_close;
 
 /// Makes the command that holds one conversation of the service with that name on its standard input and output.
 pub(super) type ChildCommand = Arc<dyn Fn(&'static str) -> Command + Send + Sync>;
@@ -66,48 +64,29 @@ impl Processes {
         Self { service, command, observer, children: Slab::new(), retired: false }
     }
 
-    /// Starts a child on the connection. If that cannot be, the peer sees a reset.
+    /// Starts a child on the connection.
     fn start(
         &mut self,
-        stream: TcpStream,
+        stream: &TcpStream,
         link: Link,
         table: u8,
         registry: &Registry,
     ) -> io::Result<()> {
+        let slot = self.children.vacant_entry();
+        let token = Key::new(table, slot.key()).token();
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut line = mio::net::UnixStream::from_std(ours);
+        registry.register(&mut line, token, Interest::READABLE)?;
         let mut command = (self.command)(self.service);
-        let started = UnixStream::pair().and_then(|(ours, theirs)| {
-            let input = stream.try_clone()?;
-            command.stdin(OwnedFd::from(input)).stdout(OwnedFd::from(stream.try_clone()?));
-            // A terminal's Ctrl-C is for the parent, which tells its children.
-            let child = command.stderr(OwnedFd::from(theirs)).process_group(0).spawn()?;
-            Ok((child, ours))
-        });
-        let result = started.and_then(|(mut child, ours)| {
-            let slot = self.children.vacant_entry();
-            let token = Key::new(table, slot.key()).token();
-            let registered = ours.set_nonblocking(true).and_then(|()| {
-                let mut line = mio::net::UnixStream::from_std(ours);
-                registry.register(&mut line, token, Interest::READABLE)?;
-                Ok(line)
-            });
-            match registered {
-                Ok(line) => {
-                    let (connected, ended, trouble) = (false, false, None);
-                    let reports = Reports::default();
-                    slot.insert(Serving { child, reports, line, link, connected, ended, trouble });
-                    Ok(())
-                }
-                Err(error) => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    Err(error)
-                }
-            }
-        });
-        if result.is_err() {
-            reset_on_close(SockRef::from(&stream), true);
-        }
-        result
+        let wire = || io::Result::Ok(OwnedFd::from(stream.try_clone()?));
+        command.stdin(wire()?).stdout(wire()?).stderr(OwnedFd::from(theirs));
+        // A terminal's Ctrl-C is for the parent, which tells its children.
+        let child = command.process_group(0).spawn()?;
+        let (connected, ended, trouble) = (false, false, None);
+        let reports = Reports::default();
+        slot.insert(Serving { child, reports, line, link, connected, ended, trouble });
+        Ok(())
     }
 
     /// Reads what a child has to say, to its end.
@@ -235,14 +214,15 @@ impl<St: HostStore> Connections<St> for Processes {
         link: Link,
         table: u8,
         registry: &Registry,
-        cx: &mut Context<St>,
-    ) -> usize {
-        match self.start(stream.into(), link, table, registry) {
-            Ok(()) => 0,
+        _: &mut Context<St>,
+    ) -> Result<usize, Unserved> {
+        let stream = TcpStream::from(stream);
+        match self.start(&stream, link, table, registry) {
+            Ok(()) => Ok(0),
             Err(error) => {
-                let error = format!("no process can be had for one: {error}");
-                cx.shortage = Some(io::Error::other(error));
-                1
+                let stream = mio::net::TcpStream::from_std(stream);
+                let error = io::Error::other(format!("no process can be had for one: {error}"));
+                Err(Unserved { stream, error })
             }
         }
     }
@@ -260,9 +240,15 @@ impl<St: HostStore> Connections<St> for Processes {
         0
     }
 
-    /// They know when the grace is over, and what takes longer is a process of its own: it is waited for.
+    /// They know when the grace is over.
     fn abort(&mut self, _: u8, _: &mut Context<St>) -> usize {
         self.retire_all();
         0
+    }
+
+    /// The end of its standard error tells when one is gone, as ever.
+    fn kill(&mut self) -> usize {
+        let killed = self.children.iter_mut().map(|(_, serving)| serving.child.kill());
+        killed.filter(io::Result::is_ok).count()
     }
 }

@@ -4,23 +4,22 @@
 //! takes up memory. The limit of connections bounds it.
 
 use std::io;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anywire_core::service::StreamService;
 use mio::Registry;
-use socket2::SockRef;
+use mio::net::TcpStream;
 
-use super::connections::{Connections, Readiness};
+use super::connections::{Connections, Readiness, Unserved};
 use super::context::Context;
 use super::conversing::{Accepted, hold};
 use super::orders::Orders;
 use super::transfer::HostStore;
 use super::worker::Key;
 use super::{Link, LinkHost, Observer};
-use crate::shim::{Stream, reset_on_close};
+use crate::shim::Stream;
 
 /// The stack of a connection's thread, in bytes.
 const STACK: usize = 1 << 20;
@@ -55,14 +54,14 @@ where
 
     fn accept(
         &mut self,
-        stream: mio::net::TcpStream,
+        stream: TcpStream,
         link: Link,
         _: u8,
         _: &Registry,
         cx: &mut Context<St>,
-    ) -> usize {
+    ) -> Result<usize, Unserved> {
         // Where there can be no thread the stream comes back: what was given to it would be gone.
-        let stream = Arc::new(Mutex::new(Some(TcpStream::from(stream))));
+        let stream = Arc::new(Mutex::new(Some(stream)));
         let given = Arc::clone(&stream);
         let (session, mut store, limits) = (self.service.open(), cx.store.clone(), cx.limits);
         let (observer, orders) = (Arc::clone(&self.observer), Arc::clone(&self.orders));
@@ -71,22 +70,18 @@ where
             // Told last of all, whatever happens.
             let _leaving = Leaving(ended);
             let Some(stream) = take(&given) else { return };
-            let stream = Stream::accepted(stream, link.local, link.peer);
+            let stream = Stream::accepted(stream.into(), link.local, link.peer);
             let mut wire = Accepted::new(stream, &orders);
             let mut host = LinkHost { link: &link, observer: &*observer };
             hold(session, &mut wire, &mut store, &mut host, &limits);
         };
         let thread = thread::Builder::new().name(S::ABOUT.name.into()).stack_size(STACK);
         match thread.spawn(serve) {
-            Ok(_) => 0,
-            Err(error) => {
-                if let Some(stream) = take(&stream) {
-                    reset_on_close(SockRef::from(&stream), true);
-                }
-                let error = format!("no thread can be had for one: {error}");
-                cx.shortage = Some(io::Error::other(error));
-                1
+            Err(error) if let Some(stream) = take(&stream) => {
+                let error = io::Error::other(format!("no thread can be had for one: {error}"));
+                Err(Unserved { stream, error })
             }
+            _ => Ok(0),
         }
     }
 

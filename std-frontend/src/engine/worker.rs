@@ -11,8 +11,9 @@ use anywire_core::store::{OpenIn, Store};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
-use super::connections::{Connections, Readiness};
+use super::connections::{Connections, Readiness, Unserved};
 use super::context::Context;
 use super::datagrams::Served;
 use super::jobs::Jobs;
@@ -20,12 +21,16 @@ use super::threads::Ended;
 use super::transfer::HostStore;
 use super::{Engine, Link, Options, Protocol, Shared};
 use crate::clock;
+use crate::shim::reset_on_close;
 
 /// So many connections are accepted before others have their turn.
 const BATCH: usize = 64;
 
 /// After the system ran out of something, accepting rests so long.
 const REST: Duration = Duration::from_millis(100);
+
+/// So long after the grace what was aborted has ended, unless it does not react at all.
+const LATE: Duration = Duration::from_secs(2);
 
 /// Without a shortage for so long, the next one is told again.
 const CALM: Duration = Duration::from_secs(60);
@@ -61,6 +66,40 @@ impl Key {
     }
 }
 
+/// A connection that was accepted, and waits until it can be served.
+struct Accepted {
+    stream: TcpStream,
+    table: u8,
+    local: SocketAddr,
+    peer: SocketAddr,
+}
+
+/// How far a worker is with stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// What is idle was ended, and the rest was told.
+    Retired {
+        abort: Instant,
+    },
+    /// The grace is over, and what was left was aborted.
+    Aborted {
+        kill: Instant,
+    },
+    /// What did not react was killed: there is only its end, and jobs, to wait for.
+    Killed,
+}
+
+impl Stopping {
+    /// When to go further, once it has begun.
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::No | Self::Killed => None,
+            Self::Retired { abort: deadline } | Self::Aborted { kill: deadline } => Some(deadline),
+        }
+    }
+}
+
 struct Listener {
     socket: TcpListener,
     local: SocketAddr,
@@ -78,6 +117,8 @@ pub(super) struct Worker<St: Store> {
     listeners: Vec<Listener>,
     /// When accepting goes on, after it had to rest.
     rest: Option<Instant>,
+    /// It rests because this one could not be served, which then comes first. It has its place among those that are open.
+    unserved: Option<Accepted>,
     /// It rests because there are as many connections as allowed: until one ends.
     full: bool,
     /// A shortage is not told again until then, for as long as it goes on.
@@ -90,12 +131,7 @@ pub(super) struct Worker<St: Store> {
     ended: Arc<Ended>,
     /// Conversations, and datagrams, that `once` still allows.
     allowed: usize,
-    /// When what is left is aborted, once the server stops.
-    grace: Option<Instant>,
-    /// What is idle was ended, and the rest was told.
-    retired: bool,
-    /// The grace is over, and what was left was aborted.
-    aborted: bool,
+    stopping: Stopping,
     cx: Context<St>,
 }
 
@@ -114,6 +150,7 @@ impl<St: HostStore> Worker<St> {
             shared,
             listeners: Vec::new(),
             rest: None,
+            unserved: None,
             full: false,
             quiet_until: None,
             tables: Vec::new(),
@@ -121,9 +158,7 @@ impl<St: HostStore> Worker<St> {
             open: 0,
             ended: Arc::new(Ended::new(jobs.waker())),
             allowed: if options.once { 1 } else { usize::MAX },
-            grace: None,
-            retired: false,
-            aborted: false,
+            stopping: Stopping::No,
             cx: Context::new(store, options.limits, jobs),
         }
     }
@@ -161,7 +196,7 @@ impl<St: HostStore> Worker<St> {
     /// and nobody wants has been removed by then.
     pub(super) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
-        while self.grace.is_none() || self.open > 0 || self.cx.jobs.are_out() {
+        while self.stopping == Stopping::No || self.open > 0 || self.cx.jobs.are_out() {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 done => done?,
@@ -203,9 +238,7 @@ impl<St: HostStore> Worker<St> {
         if self.busy || !self.cx.again.is_empty() || datagrams || accepting {
             return Some(Duration::ZERO);
         }
-        // Behind the grace there are only jobs to wait for.
-        let grace = self.grace.filter(|_| !self.aborted);
-        let next = earliest(self.cx.timers.next(), earliest(self.rest, grace));
+        let next = earliest(self.cx.timers.next(), earliest(self.rest, self.stopping.deadline()));
         next.map(clock::until)
     }
 
@@ -267,6 +300,12 @@ impl<St: HostStore> Worker<St> {
             return;
         }
         (self.full, self.rest) = (false, None);
+        if let Some(unserved) = self.unserved.take() {
+            self.add(unserved);
+            if self.rest.is_some() {
+                return;
+            }
+        }
         for at in 0..self.listeners.len() {
             for _ in 0..BATCH {
                 let Some(listener) = self.listeners.get_mut(at).filter(|listener| listener.ready)
@@ -288,10 +327,14 @@ impl<St: HostStore> Worker<St> {
                 match listener.socket.accept() {
                     Ok((stream, peer)) => {
                         self.allowed -= 1;
-                        self.add(stream, table, local, peer);
-                        if let Some(error) = self.cx.shortage.take() {
-                            self.not_accepted(&error);
-                        }
+                        self.open += 1;
+                        // One write per reply, and each goes out at once.
+                        let _ = stream.set_nodelay(true);
+                        let local = match local.ip().is_unspecified() {
+                            true => stream.local_addr().unwrap_or(local),
+                            false => local,
+                        };
+                        self.add(Accepted { stream, table, local, peer });
                     }
                     Err(error) => {
                         listener.ready = !matches!(error.kind(), io::ErrorKind::WouldBlock);
@@ -306,18 +349,18 @@ impl<St: HostStore> Worker<St> {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, table: u8, local: SocketAddr, peer: SocketAddr) {
-        self.open += 1;
-        // One write per reply, and each goes out at once.
-        let _ = stream.set_nodelay(true);
-        let local =
-            if local.ip().is_unspecified() { stream.local_addr().unwrap_or(local) } else { local };
-        if let Some(connections) = self.tables.get_mut(usize::from(table)) {
-            let (service, since) = (connections.name(), self.cx.now);
-            let link = Link { service, protocol: Protocol::Tcp, local, peer, since };
-            let registry = self.poll.registry();
-            let ended = connections.accept(stream, link, table, registry, &mut self.cx);
-            self.closed(ended);
+    /// Serves a connection, or keeps it for later.
+    fn add(&mut self, accepted: Accepted) {
+        let Accepted { stream, table, local, peer } = accepted;
+        let Some(connections) = self.tables.get_mut(usize::from(table)) else { return };
+        let (service, since) = (connections.name(), self.cx.now);
+        let link = Link { service, protocol: Protocol::Tcp, local, peer, since };
+        match connections.accept(stream, link, table, self.poll.registry(), &mut self.cx) {
+            Ok(ended) => self.closed(ended),
+            Err(Unserved { stream, error }) => {
+                self.unserved = Some(Accepted { stream, table, local, peer });
+                self.not_accepted(&error);
+            }
         }
     }
 
@@ -363,26 +406,42 @@ impl<St: HostStore> Worker<St> {
         }
     }
 
-    /// Once the server stops: accepts no more, ends what is idle; after the grace aborts the rest.
+    /// Once the server stops: accepts no more, ends what is idle; after the grace aborts the rest, and kills what does not do even that.
     fn stop_when_told(&mut self) {
         if !self.shared.is_stopping() {
             return;
         }
-        let grace = self.grace.get_or_insert(self.cx.now + self.options.grace);
-        // Without a grace, too, what is idle ends in good order.
-        let over = *grace <= self.cx.now && self.retired;
-        let told = if over { &mut self.aborted } else { &mut self.retired };
-        if std::mem::replace(told, true) {
+        if self.stopping.deadline().is_some_and(|deadline| deadline > self.cx.now) {
             return;
         }
-        for table in 0..self.tables.len() as u8 {
-            if over {
-                self.table(table, |connections, cx| connections.abort(table, cx));
-            } else {
-                self.table(table, |connections, cx| connections.retire(table, cx));
+        let tables = 0..self.tables.len() as u8;
+        self.stopping = match self.stopping {
+            // Without a grace, too, what is idle ends in good order.
+            Stopping::No => {
+                for table in tables {
+                    self.table(table, |connections, cx| connections.retire(table, cx));
+                }
+                self.listeners.clear();
+                self.datagrams.clear();
+                // What waits in the kernel is reset, too.
+                if let Some(Accepted { stream, .. }) = self.unserved.take() {
+                    reset_on_close(SockRef::from(&stream), true);
+                    self.closed(1);
+                }
+                Stopping::Retired { abort: self.cx.now + self.options.grace }
             }
-        }
-        self.listeners.clear();
-        self.datagrams.clear();
+            Stopping::Retired { abort } => {
+                for table in tables {
+                    self.table(table, |connections, cx| connections.abort(table, cx));
+                }
+                Stopping::Aborted { kill: abort + LATE }
+            }
+            Stopping::Aborted { .. } => {
+                let killed = self.tables.iter_mut().map(|connections| connections.kill()).sum();
+                self.shared.killed.fetch_add(killed, Ordering::Relaxed);
+                Stopping::Killed
+            }
+            Stopping::Killed => Stopping::Killed,
+        };
     }
 }

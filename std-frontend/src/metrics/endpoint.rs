@@ -2,11 +2,13 @@
 //!
 //! Whoever connects gets one answer and has little time for it, and few are answered at once: more wait in the kernel. So scrapes that
 //! never read, or never ask, or are no HTTP cost a bounded amount of memory, and hold up at most other scrapes, never the server.
+//!
+//! Some descriptors are kept in [`Reserve`]: a server that has run out of them can be asked why it accepts nobody.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName};
@@ -73,37 +75,100 @@ impl Endpoint {
 }
 
 fn run(runtime: &Runtime, listener: TcpListener, metrics: &'static Metrics) {
-    let registry = Arc::new(text::registry(metrics));
+    let registry = text::registry(metrics);
     runtime.block_on(async {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => accept(&listener, &registry).await,
+        let reserve = listener.try_clone().map(Reserve::new);
+        let listener =
+            reserve.and_then(|reserve| Ok((tokio::net::TcpListener::from_std(listener)?, reserve)));
+        match listener {
+            Ok((listener, reserve)) => accept(&listener, reserve, registry).await,
             Err(error) => tracing::error!(%error, "metrics cannot be served"),
         }
     });
 }
 
-async fn accept(listener: &tokio::net::TcpListener, registry: &Arc<Registry>) {
+/// Descriptors that stand for nothing, to be given back to the system when it has no others for us.
+struct Reserve {
+    /// What they are copies of.
+    of: TcpListener,
+    /// For connections.
+    accepting: Mutex<Vec<TcpListener>>,
+    /// For what the system is asked while an answer is written.
+    asking: Mutex<Option<TcpListener>>,
+}
+
+impl Reserve {
+    /// With those for connections, so many scrapes are answered at once when there are no others.
+    const CONNECTIONS: usize = 4;
+
+    fn new(of: TcpListener) -> Self {
+        let reserve = Self { of, accepting: Mutex::default(), asking: Mutex::default() };
+        reserve.fill();
+        reserve
+    }
+
+    /// Takes what is missing, as far as it can be had.
+    fn fill(&self) {
+        let mut asking = lock(&self.asking);
+        if asking.is_none() {
+            *asking = self.of.try_clone().ok();
+        }
+        let mut accepting = lock(&self.accepting);
+        while accepting.len() < Self::CONNECTIONS
+            && let Ok(copy) = self.of.try_clone()
+        {
+            accepting.push(copy);
+        }
+    }
+
+    /// Gives back one for a connection, and says whether there was one.
+    fn give_for_connection(&self) -> bool {
+        lock(&self.accepting).pop().is_some()
+    }
+
+    /// Does what needs a descriptor for a moment.
+    fn asking<T>(&self, ask: impl FnOnce() -> T) -> T {
+        drop(lock(&self.asking).take());
+        let done = ask();
+        self.fill();
+        done
+    }
+}
+
+fn lock<T>(it: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: &tokio::net::TcpListener, reserve: Reserve, registry: Registry) {
     let places = Arc::new(Semaphore::new(SCRAPES));
+    let shared = Arc::new((reserve, registry));
     // It is never closed.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let registry = Arc::clone(registry);
+                let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
+                    let (reserve, registry) = &*shared;
                     // Whatever is wrong with a scrape is its own affair.
-                    let _ = tokio::time::timeout(PATIENCE, answer(stream, &registry)).await;
+                    let _ = tokio::time::timeout(PATIENCE, answer(stream, reserve, registry)).await;
+                    // Its descriptor, which is free now, may have been one of those.
+                    reserve.fill();
                     drop(place);
                 });
             }
-            Err(_) => tokio::time::sleep(REST).await,
+            Err(_) if shared.0.give_for_connection() => {}
+            Err(_) => {
+                tokio::time::sleep(REST).await;
+                shared.0.fill();
+            }
         }
     }
 }
 
 /// Answers one request.
-async fn answer(stream: TcpStream, registry: &Registry) -> hyper::Result<()> {
+async fn answer(stream: TcpStream, reserve: &Reserve, registry: &Registry) -> hyper::Result<()> {
     let service = service_fn(async |request: Request<_>| {
-        Ok::<_, Infallible>(response(request.method(), request.uri().path(), registry))
+        Ok::<_, Infallible>(response(request.method(), request.uri().path(), reserve, registry))
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -114,7 +179,12 @@ async fn answer(stream: TcpStream, registry: &Registry) -> hyper::Result<()> {
         .await
 }
 
-fn response(method: &Method, path: &str, registry: &Registry) -> Response<String> {
+fn response(
+    method: &Method,
+    path: &str,
+    reserve: &Reserve,
+    registry: &Registry,
+) -> Response<String> {
     const PLAIN: &str = "text/plain; charset=utf-8";
 
     let answer = |status, (name, value): (HeaderName, &'static str), body: String| {
@@ -124,7 +194,7 @@ fn response(method: &Method, path: &str, registry: &Registry) -> Response<String
         response
     };
     match (method, path) {
-        (&Method::GET | &Method::HEAD, PATH) => match text::written(registry) {
+        (&Method::GET | &Method::HEAD, PATH) => match reserve.asking(|| text::written(registry)) {
             Ok(text) => answer(StatusCode::OK, (CONTENT_TYPE, text::CONTENT_TYPE), text),
             Err(_) => answer(
                 StatusCode::INTERNAL_SERVER_ERROR,

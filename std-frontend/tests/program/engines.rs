@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
     pidfd_getfd, pidfd_open, prlimit,
@@ -149,13 +150,8 @@ fn without_descriptors_a_server_rests_and_goes_on_when_there_are_some() {
         let used = ticks(server.id()) - begun.1;
         assert!(used < 30, "{engine}: {used} % of a processor while it can do nothing");
         limit(maximum);
-        // Those that it could accept and not serve have been reset.
-        let served = waiting.iter_mut().filter_map(|stream| {
-            stream.write_all(b"x").ok()?;
-            stream.read_exact(&mut [0; REPLY.len()]).ok()
-        });
-        let served = served.count();
-        assert!(served >= 20, "{engine}: {served}");
+        // Those that it could accept and not serve have waited like all others.
+        waiting.iter_mut().for_each(greet);
         greet(&mut connect(&server));
         let log = server.stop().1;
         let told = log.matches("connections cannot be accepted").count();
@@ -345,10 +341,7 @@ fn workers_keep_one_limit_together() {
         let answered = || {
             let answers = streams.iter().filter(|stream| {
                 let mut first = [0];
-                matches!(
-                    rustix::net::recv(stream, &mut first, rustix::net::RecvFlags::PEEK),
-                    Ok((1, _))
-                )
+                matches!(rustix::net::recv(stream, &mut first, RecvFlags::PEEK), Ok((1, _)))
             });
             answers.count()
         };
@@ -357,6 +350,46 @@ fn workers_keep_one_limit_together() {
         std::thread::sleep(Duration::from_millis(300));
         assert_eq!(answered(), 8, "{engine}");
         drop(streams);
+        assert_eq!(server.stop().0, Some(0));
+    }
+}
+
+/// On whichever worker and of whichever service the one that ends was, and the next one is.
+#[test]
+fn at_the_limit_the_next_is_served_for_each_that_ends() {
+    const MAX: usize = 5;
+    const COUNT: usize = 30;
+    for engine in ENGINES {
+        let metrics = nobody();
+        let max = MAX.to_string();
+        let args = ["hello=0", "date=0", "--workers", "4", "--max-connections", &max];
+        let args = [&args[..], &["--metrics", &metrics, "-q"]].concat();
+        let mut server = start(engine, &args, 2);
+        let mut waiting: Vec<_> = (0..COUNT).map(|at| server.connect(at % 2)).collect();
+        waiting.iter_mut().for_each(|stream| stream.write_all(b"x").unwrap());
+        let mut answered = Vec::new();
+        for ended in 0..=COUNT - MAX {
+            await_that("as many as allowed are answered", || {
+                let has_answer = |stream: &mut TcpStream| {
+                    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                    rustix::net::recv(&*stream, &mut [0], flags) == Ok((1, 1))
+                };
+                answered.extend(waiting.extract_if(.., has_answer));
+                assert!(answered.len() <= MAX, "{engine}: {} beside {ended}", answered.len());
+                answered.len() == MAX
+            });
+            let text = scrape(&metrics);
+            let open = ["hello", "date"].map(|service| {
+                let sample = format!("anywire_connections_open{{service=\"{service}\"}} ");
+                let open = text.lines().find_map(|line| line.strip_prefix(&sample)).unwrap();
+                open.parse::<usize>().unwrap()
+            });
+            assert!(open.iter().sum::<usize>() <= MAX, "{engine}: {open:?}");
+            let mut leaving = answered.swap_remove(0);
+            leaving.shutdown(Shutdown::Write).unwrap();
+            assert!(!read_all(&mut leaving).is_empty());
+        }
+        assert!(waiting.is_empty(), "{engine}");
         assert_eq!(server.stop().0, Some(0));
     }
 }
@@ -502,6 +535,38 @@ fn a_child_that_is_killed_harms_nobody_else() {
     drop((next, other));
     let log = server.stop().1;
     assert_eq!(log.matches("its process has died: signal: 9").count(), 1, "{log}");
+}
+
+#[test]
+fn children_that_do_not_react_are_killed_when_the_server_should_have_ended() {
+    let args = ["hello=0", "file=0", "--grace", "0.5", "--workers", "2"];
+    let mut server = start("processes", &args, 2);
+    std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+    let mut idle = [connect(&server), connect(&server)];
+    idle.iter_mut().for_each(greet);
+    let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
+    busy.write_all(b"big\n").unwrap();
+    busy.read_exact(&mut [0; 1]).unwrap();
+    let stopped = children(server.id()).0;
+    assert_eq!(stopped.len(), 3);
+    for child in &stopped {
+        kill_process(Pid::from_raw(*child as i32).unwrap(), Signal::STOP).unwrap();
+    }
+    let mut other = connect(&server);
+    greet(&mut other);
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(stopped.iter().all(|child| status(*child, "State").is_none()), "one is left");
+    assert!(read_all(&mut other).is_empty());
+    let end = std::io::copy(&mut busy, &mut std::io::sink()).unwrap_err();
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    assert_eq!(
+        log.matches("did not react when the server stopped, and were killed: 3").count(),
+        1,
+        "{log}"
+    );
+    let counts = ["hello", "file"].map(|service| summed(&log, service, "aborted"));
+    assert_eq!((counts, summed(&log, "hello", "stopped")), ([2, 1], 1), "{log}");
 }
 
 #[test]

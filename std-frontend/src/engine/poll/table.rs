@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use slab::Slab;
 
 use super::connection::{Connection, Observed};
-use crate::engine::connections::{Connections, Readiness};
+use crate::engine::connections::{Connections, Readiness, Unserved};
 use crate::engine::context::{BUFFER, Context};
 use crate::engine::jobs::Done;
 use crate::engine::transfer::HostStore;
@@ -93,7 +93,7 @@ where
         table: u8,
         registry: &Registry,
         cx: &mut Context<St>,
-    ) -> usize {
+    ) -> Result<usize, Unserved> {
         self.generation = self.generation.wrapping_add(1);
         let session = self.service.open();
         let connection = Connection::new(session, stream, &link, self.generation, cx.now);
@@ -113,7 +113,7 @@ where
         if let Err(error) = registered {
             tracing::error!(%error, "a connection cannot be registered");
         }
-        ended
+        Ok(ended)
     }
 
     fn event(&mut self, key: Key, ready: Readiness, cx: &mut Context<St>) -> usize {
