@@ -25,17 +25,19 @@ pub(super) struct Datagrams<D> {
     local: SocketAddr,
     observer: Arc<dyn Observer>,
     scratch: Vec<u8>,
-    /// Empty, for the next ones.
-    replies: Replies,
+    /// To be sent when there is nothing more to receive, or with what comes next.
+    gathered: Replies,
     /// Replies that the socket has not taken yet. While there are any, nothing is received: replies are not lost here.
-    pending: VecDeque<(Link, Replies)>,
-    /// What goes out together may have to leave by a device that cannot cut it: from then on each goes alone.
-    alone: bool,
+    pending: VecDeque<Replies>,
+    /// Longer ones go alone: a device may not be able to cut what goes out together.
+    longest: usize,
 }
 
 /// Replies to one peer, of one size but for the last, which may be shorter.
 #[derive(Default)]
 struct Replies {
+    /// `None`: there are none.
+    link: Option<Link>,
     bytes: Vec<u8>,
     segment: usize,
     /// The lengths of what is answered.
@@ -52,26 +54,28 @@ pub(super) trait Served: Send {
 }
 
 impl Replies {
-    /// Whether `reply` can go out with those that are here.
-    fn have_room_for(&self, reply: &[u8], alone: bool) -> bool {
+    /// Whether a reply to `link` can go out with those that are here.
+    fn have_room_for(&self, link: &Link, reply: &[u8], longest: usize) -> bool {
+        let Some(gathered) = &self.link else { return true };
         let full = self.bytes.len() == self.segment * self.received.len();
-        self.received.is_empty()
-            || !alone
-                && full
-                && (1..=self.segment).contains(&reply.len())
-                && self.received.len() < os::MOST_TOGETHER
-                && self.bytes.len() + reply.len() <= TOGETHER
+        gathered.peer == link.peer
+            && full
+            && self.segment <= longest
+            && (1..=self.segment).contains(&reply.len())
+            && self.received.len() < os::MOST_TOGETHER
+            && self.bytes.len() + reply.len() <= TOGETHER
     }
 
-    fn push(&mut self, reply: &[u8], received: usize) {
-        if self.received.is_empty() {
-            self.segment = reply.len();
+    fn push(&mut self, link: &Link, reply: &[u8], received: usize) {
+        if self.link.is_none() {
+            (self.link, self.segment) = (Some(*link), reply.len());
         }
         self.bytes.extend_from_slice(reply);
         self.received.push(received);
     }
 
     fn clear(&mut self) {
+        self.link = None;
         self.bytes.clear();
         self.received.clear();
     }
@@ -101,16 +105,16 @@ impl<D: DatagramService> Datagrams<D> {
             local,
             observer,
             scratch: vec![0; D::SCRATCH],
-            replies: Replies::default(),
+            gathered: Replies::default(),
             pending: VecDeque::new(),
-            alone: false,
+            longest: usize::MAX,
         }
     }
 
-    /// Answers what came from one peer at once, up to `max` datagrams of it, and says how many those were.
+    /// Answers what came from one peer at once, up to `max` datagrams of it, and says how many those were. The last replies are
+    /// [to be sent](Self::send_gathered) yet.
     fn answer(&mut self, bytes: &[u8], segment: usize, link: &Link, max: usize) -> usize {
-        let (mut scratch, mut replies) =
-            (std::mem::take(&mut self.scratch), std::mem::take(&mut self.replies));
+        let mut scratch = std::mem::take(&mut self.scratch);
         let (mut left, mut answered) = (bytes, 0);
         while answered == 0 || (!left.is_empty() && answered < max) {
             let (datagram, rest) = left.split_at(segment.max(1).min(left.len()));
@@ -119,42 +123,44 @@ impl<D: DatagramService> Datagrams<D> {
             let mut host = LinkHost { link, observer: &*self.observer };
             let reply = self.service.answer(datagram, &mut scratch, link.peer, &mut host);
             let Some(reply) = reply else { continue };
-            if !replies.have_room_for(reply, self.alone) {
-                replies = self.send(link, replies);
+            if !self.gathered.have_room_for(link, reply, self.longest) {
+                self.send_gathered();
             }
-            replies.push(reply, datagram.len());
+            self.gathered.push(link, reply, datagram.len());
         }
-        (self.scratch, self.replies) = (scratch, replies);
-        if !self.replies.received.is_empty() {
-            let replies = std::mem::take(&mut self.replies);
-            self.replies = self.send(link, replies);
-        }
+        self.scratch = scratch;
         answered
     }
 
+    fn send_gathered(&mut self) {
+        let replies = std::mem::take(&mut self.gathered);
+        self.gathered = self.send(replies);
+    }
+
     /// Sends them, or keeps what the socket does not take. What comes back is empty, for the next ones.
-    fn send(&mut self, link: &Link, replies: Replies) -> Replies {
+    fn send(&mut self, mut replies: Replies) -> Replies {
+        let Some(link) = replies.link else { return replies };
         if !self.pending.is_empty() {
-            self.pending.push_back((*link, replies));
+            self.pending.push_back(replies);
             return Replies::default();
         }
         match os::send(&self.socket, &replies.bytes, replies.segment, link.peer) {
             Ok(_) => {
                 for (reply, received) in replies.each() {
                     let (received, sent) = (received as u64, reply.len() as u64);
-                    self.observer.observe(link, Event::Answered { received, sent });
+                    self.observer.observe(&link, Event::Answered { received, sent });
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.pending.push_back((*link, replies));
+                self.pending.push_back(replies);
                 return Replies::default();
             }
-            Err(_) if replies.received.len() > 1 => {
-                self.alone = true;
+            Err(error) if replies.received.len() > 1 => {
+                self.longest = self.longest.min(os::longest_together(&error, replies.segment));
                 for (reply, received) in replies.each() {
                     let mut one = Replies::default();
-                    one.push(reply, received);
-                    self.send(link, one);
+                    one.push(&link, reply, received);
+                    self.send(one);
                 }
             }
             Err(error) => {
@@ -162,17 +168,42 @@ impl<D: DatagramService> Datagrams<D> {
                 tracing::debug!(service, %peer, %error, "a datagram cannot be sent");
             }
         }
-        let mut replies = replies;
         replies.clear();
         replies
     }
 
     /// Sends what is pending, and says whether that was all.
     fn flush(&mut self) -> bool {
-        for (link, replies) in std::mem::take(&mut self.pending) {
-            self.send(&link, replies);
+        for replies in std::mem::take(&mut self.pending) {
+            self.send(replies);
         }
         self.pending.is_empty()
+    }
+
+    /// Receives and answers up to `max`, and says how many there were and whether there may be more.
+    fn receive(&mut self, buf: &mut [u8], max: usize) -> (usize, bool) {
+        let since = clock::now();
+        let mut served = 0;
+        while served < max && self.pending.is_empty() {
+            let Received { len, segment, peer } = match os::receive(&self.socket, buf) {
+                Ok(received) => received,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return (served, false),
+                    io::ErrorKind::Interrupted => continue,
+                    _ => {
+                        // Of an earlier send, to a port where nobody listens, say.
+                        let service = D::ABOUT.name;
+                        tracing::debug!(service, %error, "a datagram cannot be received");
+                        return (served, true);
+                    }
+                },
+            };
+            let (service, local) = (D::ABOUT.name, self.local);
+            let link = Link { service, protocol: Protocol::Udp, local, peer, since };
+            let bytes = buf.get(..len).unwrap_or_default();
+            served += self.answer(bytes, segment, &link, max - served);
+        }
+        (served, true)
     }
 }
 
@@ -192,31 +223,9 @@ impl<D: DatagramService + Send> Served for Datagrams<D> {
         // IPv6 carries a few bytes more than IPv4's `MAX_DATAGRAM`.
         let room = buf.len().min(1 << 16);
         let Some(buf) = buf.get_mut(..room) else { return (0, false) };
-        let since = clock::now();
-        let (max, mut served) = (max.min(BATCH), 0);
-        while served < max {
-            let Received { len, segment, peer } = match os::receive(&self.socket, buf) {
-                Ok(received) => received,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return (served, false),
-                    io::ErrorKind::Interrupted => continue,
-                    _ => {
-                        // Of an earlier send, to a port where nobody listens, say.
-                        let service = D::ABOUT.name;
-                        tracing::debug!(service, %error, "a datagram cannot be received");
-                        return (served, true);
-                    }
-                },
-            };
-            let (service, local) = (D::ABOUT.name, self.local);
-            let link = Link { service, protocol: Protocol::Udp, local, peer, since };
-            let bytes = buf.get(..len).unwrap_or_default();
-            served += self.answer(bytes, segment, &link, max - served);
-            if !self.pending.is_empty() {
-                return (served, false);
-            }
-        }
-        (served, true)
+        let (served, more) = self.receive(buf, max.min(BATCH));
+        self.send_gathered();
+        (served, more && self.pending.is_empty())
     }
 }
 
@@ -270,7 +279,9 @@ mod tests {
     ) -> Vec<Vec<u8>> {
         let ((client, _), (server, addr)) = (socket(), socket());
         let mut served = Datagrams::new(service, server, addr, Arc::new(()));
-        served.alone = alone;
+        if alone {
+            served.longest = 0;
+        }
         os::send(&client, bytes, segment, addr).unwrap();
         let (answered, _) = served.serve(&mut [0; 1 << 16], max);
         assert_eq!(answered, max.min(bytes.len().div_ceil(segment.max(1)).max(1)));
@@ -289,6 +300,30 @@ mod tests {
             assert_eq!(picky(b"aaaxxxbbbdddeeef"), [&b"aaa"[..], b"bbb", b"dddddd", b"eee", b"f"]);
             assert_eq!(answers(Echo, b"aaabbbccc", 3, 2, alone), [&b"aaa"[..], b"bbb"]);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_came_one_by_one_is_answered_together_to_each_peer() {
+        let ((a, to_a), (b, to_b), (server, addr)) = (socket(), socket(), socket());
+        for client in [&a, &b] {
+            os::receive_together(client);
+        }
+        let mut served = Datagrams::new(Echo, server, addr, Arc::new(()));
+        for (client, datagram) in [(&a, "a1"), (&a, "a2"), (&b, "b1"), (&a, "a3"), (&a, "a4")] {
+            client.send_to(datagram.as_bytes(), addr).unwrap();
+        }
+        assert_eq!(served.serve(&mut [0; 1 << 16], 100), (5, false));
+        let together = |client: &UdpSocket| {
+            let mut buf = [0; 100];
+            let Received { len, segment, peer } = os::receive(client, &mut buf).unwrap();
+            assert_eq!(peer, addr);
+            (String::from_utf8(buf[..len].to_vec()).unwrap(), segment)
+        };
+        assert_ne!(to_a, to_b);
+        assert_eq!(together(&a), ("a1a2".into(), 2));
+        assert_eq!(together(&b), ("b1".into(), 2));
+        assert_eq!(together(&a), ("a3a4".into(), 2));
     }
 
     #[test]

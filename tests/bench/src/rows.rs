@@ -29,6 +29,9 @@ const fn less(name: &'static str) -> Metric {
     Metric { name, more_is_better: false }
 }
 
+/// Starts a contestant.
+type Begin = Box<dyn Fn(&Place) -> Result<Round>>;
+
 /// One work. The first of `contestants` is ours.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -39,8 +42,7 @@ pub(crate) struct Row {
 
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
-    /// Starts it.
-    pub(crate) start: Box<dyn Fn(&Place) -> Result<Round>>,
+    pub(crate) start: Begin,
 }
 
 impl Row {
@@ -208,7 +210,11 @@ fn in_memory(by: By, len: usize) -> Result<Round> {
 
 /// Each round has a server of its own, for what one takes it may keep.
 fn idle() -> Row {
-    let mut row = Row::new("idle", "10,000 connections that wait", &[less("RSS B/conn")]);
+    // Ours keeps a descriptor for a file of each connection, and some for itself.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let count = limit.map_or(10_000, |limit| (limit as usize / 2).saturating_sub(100).min(10_000));
+    let about = format!("{count} connections that wait");
+    let mut row = Row::new("idle", about, &[less("RSS B/conn")]);
     for name in ["anywire", "epoll", "tokio", "tokio-mt", "monoio", "threads"] {
         row = row.by(name, move |place| {
             let anywire = place.anywire.clone();
@@ -218,7 +224,7 @@ fn idle() -> Row {
                     .into_iter()
                     .find(|(of, _)| *of == name)
                     .ok_or_else(|| anyhow::anyhow!("no {name}"))?;
-                echo::idle(&start(&place)?, 10_000)
+                echo::idle(&start(&place)?, count)
             }))
         });
     }

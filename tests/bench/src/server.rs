@@ -143,7 +143,7 @@ fn pinned<T>(spawn: impl FnOnce() -> T) -> T {
 /// The processors that this process had when it began.
 fn allowed() -> CpuSet {
     static ALLOWED: std::sync::OnceLock<CpuSet> = std::sync::OnceLock::new();
-    *ALLOWED.get_or_init(|| sched_getaffinity(None).unwrap_or(CpuSet::new()))
+    *ALLOWED.get_or_init(|| sched_getaffinity(None).unwrap_or_default())
 }
 
 /// Gives the generator the first processor alone.

@@ -14,7 +14,7 @@ use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-pub(crate) use segments::{MOST_TOGETHER, receive, receive_together, send};
+pub(crate) use segments::{MOST_TOGETHER, longest_together, receive, receive_together, send};
 pub(crate) use unsent::unacknowledged;
 
 /// Whether a read that fills less than its buffer has emptied the socket, so that the next event will tell of more: so on

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use mio::net::UdpSocket;
+use rustix::io::Errno;
 use socket2::SockAddr;
 
 use crate::os::Received;
@@ -95,6 +96,16 @@ pub(crate) fn send(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// How long datagrams may be that go out together, once some of `segment` bytes have not: a device may be unable to cut, and none cuts
+/// into what is longer than its frames.
+pub(crate) fn longest_together(error: &io::Error, segment: usize) -> usize {
+    match Errno::from_io_error(error) {
+        Some(Errno::IO) => 0,
+        Some(Errno::INVAL | Errno::MSGSIZE) => segment.saturating_sub(1),
+        _ => usize::MAX,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +114,18 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let addr = socket.local_addr().unwrap();
         (socket, addr)
+    }
+
+    #[test]
+    fn where_together_fails_less_goes_together() {
+        for (errno, longest) in [
+            (Errno::IO, 0),
+            (Errno::MSGSIZE, 2999),
+            (Errno::INVAL, 2999),
+            (Errno::PERM, usize::MAX),
+        ] {
+            assert_eq!(longest_together(&errno.into(), 3000), longest);
+        }
     }
 
     #[test]

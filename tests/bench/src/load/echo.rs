@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::event::epoll::EventFlags;
 
 use super::Poll;
@@ -148,8 +148,10 @@ fn unless_it_blocks(done: io::Result<usize>) -> io::Result<Option<usize>> {
 pub(crate) fn idle(server: &Server, count: usize) -> Result<Vec<f64>> {
     let ask = |stream: &mut TcpStream| -> Result<()> {
         let mut buf = [7; LEN];
+        // One that is full never answers.
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         stream.write_all(&buf)?;
-        Ok(stream.read_exact(&mut buf)?)
+        stream.read_exact(&mut buf).context("the server does not answer")
     };
     // What the first ones cost is the server's own.
     let mut first = (0..16).map(|_| super::connect(server.addr)).collect::<Result<Vec<_>>>()?;
