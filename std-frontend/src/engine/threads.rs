@@ -77,11 +77,14 @@ where
         };
         let thread = thread::Builder::new().name(S::ABOUT.name.into()).stack_size(STACK);
         match thread.spawn(serve) {
-            Err(error) if let Some(stream) = take(&stream) => {
-                let error = io::Error::other(format!("no thread can be had for one: {error}"));
-                Err(Unserved { stream, error })
-            }
-            _ => Ok(0),
+            Ok(_) => Ok(0),
+            Err(error) => match take(&stream) {
+                Some(stream) => {
+                    let error = io::Error::other(format!("no thread can be had for one: {error}"));
+                    Err(Unserved { stream, error })
+                }
+                None => Ok(1),
+            },
         }
     }
 
