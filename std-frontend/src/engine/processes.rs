@@ -7,9 +7,6 @@
 
 use std::io::{self, Read, Write as _};
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::Arc;
 
@@ -26,6 +23,7 @@ use super::transfer::HostStore;
 use super::worker::Key;
 use super::{Link, Observer};
 use crate::console::escape::Shown;
+use crate::os;
 use crate::shim::reset_on_close;
 
 /// Makes the command that holds one conversation of the service with that name on its standard input and output.
@@ -48,7 +46,7 @@ pub(super) struct Processes {
 struct Serving {
     child: Child,
     reports: Reports,
-    line: mio::net::UnixStream,
+    line: os::Line,
     link: Link,
     /// What it has told of: its connection is there, and has ended.
     connected: bool,
@@ -75,23 +73,12 @@ impl Processes {
         registry: &Registry,
     ) -> io::Result<()> {
         let mut command = (self.command)(self.service);
-        let started = UnixStream::pair().and_then(|(ours, theirs)| {
-            let input = stream.try_clone()?;
-            command.stdin(OwnedFd::from(input)).stdout(OwnedFd::from(stream.try_clone()?));
-            // A terminal's Ctrl-C is for the parent, which tells its children.
-            let child = command.stderr(OwnedFd::from(theirs)).process_group(0).spawn()?;
-            Ok((child, ours))
-        });
-        let result = started.and_then(|(mut child, ours)| {
+        let started = os::start(&mut command, &stream);
+        let result = started.and_then(|(mut child, mut line)| {
             let slot = self.children.vacant_entry();
             let token = Key::new(table, slot.key()).token();
-            let registered = ours.set_nonblocking(true).and_then(|()| {
-                let mut line = mio::net::UnixStream::from_std(ours);
-                registry.register(&mut line, token, Interest::READABLE)?;
-                Ok(line)
-            });
-            match registered {
-                Ok(line) => {
+            match registry.register(&mut line, token, Interest::READABLE) {
+                Ok(()) => {
                     let (connected, ended, trouble) = (false, false, None);
                     let reports = Reports::default();
                     slot.insert(Serving { child, reports, line, link, connected, ended, trouble });
