@@ -2,7 +2,6 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anywire_core::blocking::{Interest, Ready, Wire};
@@ -11,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::clock;
-use crate::os::unacknowledged;
+use crate::os::{AsFd as _, BorrowedFd, unacknowledged};
 
 /// A connected TCP stream.
 ///
@@ -72,7 +71,7 @@ impl Stream {
 
     /// What the kernel still has for the peer, where that is known.
     fn owed_now(&self) -> Option<usize> {
-        self.stream.as_ref().and_then(|stream| unacknowledged(stream.as_fd()).ok())
+        self.stream.as_ref().and_then(|stream| unacknowledged(stream.as_fd()))
     }
 
     /// [`Wire::wait`], but also until `also` can be read. Says whether it can.
@@ -209,7 +208,8 @@ pub(crate) fn poll(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Res
     loop {
         let timeout = deadline.map(clock::until).map(|left| Timespec {
             tv_sec: left.as_secs().min(1 << 30) as i64,
-            tv_nsec: left.subsec_nanos().into(),
+            // Less than 10^9, for which every system's type has room.
+            tv_nsec: left.subsec_nanos() as _,
         });
         match rustix::event::poll(fds, timeout.as_ref()) {
             Ok(0) if deadline.is_none_or(|deadline| clock::now() < deadline) => {}

@@ -5,7 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::ffi::OsStrExt;
 
 use anyhow::anyhow;
 use clap::{ArgAction, ArgMatches, Command};
@@ -293,7 +292,7 @@ impl Given {
                 words.extend_from_slice(option);
             }
         }
-        let words: Vec<_> = words.iter().map(|word| quoted(word.as_bytes())).collect();
+        let words: Vec<_> = words.iter().map(|word| quoted(word.as_encoded_bytes())).collect();
         words.join(" ")
     }
 }
@@ -301,7 +300,7 @@ impl Given {
 /// An option and its value: together, where the value would be taken for an option.
 fn option(long: &str, value: &OsStr) -> Vec<OsString> {
     let mut name = OsString::from(format!("--{long}"));
-    if value.as_bytes().starts_with(b"-") {
+    if value.as_encoded_bytes().starts_with(b"-") {
         name.push("=");
         name.push(value);
         return vec![name];

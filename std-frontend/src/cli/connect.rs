@@ -4,7 +4,6 @@
 //! piece of it is out, and the wire whenever there is something.
 
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::anyhow;
 use anywire_core::blocking::Interest;
@@ -13,6 +12,7 @@ use crate::cli::failure::{Failure, say};
 use crate::cli::network::{HostWire, Network, in_words};
 use crate::cli::options::Connect;
 use crate::console::output::Output;
+use crate::os::{self, BorrowedFd};
 
 /// So much is read at once, from either side.
 const PIECE: usize = 256 << 10;
@@ -20,13 +20,16 @@ const PIECE: usize = 256 << 10;
 pub(super) fn run<N: Network>(options: N::Options, args: Connect) -> Result<(), Failure> {
     let mut network = N::open(options)?;
     let (wire, peer) = network.connect(&args.host, args.port, args.timeout)?;
-    let stdin = io::stdin();
     let input = match args.send {
         Some(text) => Input { piece: text, sent: 0, from: None },
-        None => Input { piece: Vec::new(), sent: 0, from: Some(stdin.as_fd()) },
+        None => Input {
+            piece: Vec::new(),
+            sent: 0,
+            from: Some(os::stdin().map_err(anyhow::Error::from)?),
+        },
     };
     // A person need not press Ctrl-D when the peer has gone; what is piped in is sent to its end.
-    let person = input.from.is_some() && stdin.is_terminal();
+    let person = input.from.is_some() && io::stdin().is_terminal();
     if person && io::stderr().is_terminal() {
         say(N::PROGRAM, format_args!("connected to {peer}; Ctrl-D ends your side, Ctrl-C leaves"));
     }
@@ -55,9 +58,9 @@ pub(super) fn run<N: Network>(options: N::Options, args: Connect) -> Result<(), 
 }
 
 /// A connection, and whoever talks over it.
-struct Talk<'i, W> {
+struct Talk<W> {
     wire: W,
-    input: Input<'i>,
+    input: Input,
     /// Our side of the stream has ended.
     shut: bool,
     /// The peer's side has.
@@ -67,12 +70,12 @@ struct Talk<'i, W> {
 }
 
 /// What is to be sent.
-struct Input<'i> {
+struct Input {
     /// What was read last. Invariant: `sent <= piece.len()`.
     piece: Vec<u8>,
     sent: usize,
     /// Where more comes from, until that has ended.
-    from: Option<BorrowedFd<'i>>,
+    from: Option<BorrowedFd<'static>>,
 }
 
 /// How it ended in good order.
@@ -91,7 +94,7 @@ enum Broken {
     Output(io::Error),
 }
 
-impl<W: HostWire> Talk<'_, W> {
+impl<W: HostWire> Talk<W> {
     /// Goes on until both sides have ended; if `leave`, until the peer has.
     fn run(&mut self, leave: bool) -> Result<Over, Broken> {
         while !(self.shut && self.peer_ended) {
@@ -145,22 +148,23 @@ impl<W: HostWire> Talk<'_, W> {
     }
 }
 
-impl Input<'_> {
+impl Input {
     /// Reads the next piece; it is there.
     fn read(&mut self) -> io::Result<()> {
-        let Some(from) = self.from else { return Ok(()) };
         self.piece.resize(PIECE, 0);
-        let len = match rustix::io::read(from, &mut self.piece) {
+        let len = match os::read_stdin(&mut self.piece) {
             Ok(0) => {
                 self.from = None;
                 0
             }
             Ok(len) => len,
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => 0,
-            Err(error) => {
-                self.piece.clear();
-                return Err(error.into());
-            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => 0,
+                _ => {
+                    self.piece.clear();
+                    return Err(error);
+                }
+            },
         };
         self.piece.truncate(len);
         self.sent = 0;

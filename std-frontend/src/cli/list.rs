@@ -1,11 +1,10 @@
 //! `list`: the services there are.
 
-use std::io::{self, IsTerminal};
-
 use crate::cli::catalog::services;
 use crate::cli::failure::Failure;
 use crate::cli::settings;
 use crate::console::output::Output;
+use crate::os;
 
 /// One line for each service: its name, what it listens on, what it does, and the options that are its own. On a terminal that is too narrow
 /// for a line its options stand below.
@@ -23,7 +22,7 @@ pub(super) fn run() -> Result<(), Failure> {
         .collect();
     let names = rows.iter().map(|(about, ..)| about.name.len()).max().unwrap_or(0);
     let ports = rows.iter().map(|(_, ports, _)| ports.len()).max().unwrap_or(0);
-    let width = width();
+    let width = os::columns().unwrap_or(usize::MAX);
     for (about, port, options) in rows {
         let line = format!("{:names$}  {port:ports$}  {}", about.name, about.summary);
         if line.len() + options.len() > width && !options.is_empty() {
@@ -34,13 +33,4 @@ pub(super) fn run() -> Result<(), Failure> {
         }
     }
     output.check().map_err(Failure::Output)
-}
-
-/// How much fits on a line of standard output.
-fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout());
-    match size {
-        Ok(size) if io::stdout().is_terminal() && size.ws_col > 0 => size.ws_col.into(),
-        _ => usize::MAX,
-    }
 }

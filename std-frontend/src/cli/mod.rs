@@ -9,7 +9,6 @@ mod completions;
 mod conflicts;
 mod connect;
 mod endpoint;
-mod esc;
 mod failure;
 mod list;
 pub mod network;
@@ -20,7 +19,6 @@ mod settings;
 mod signals;
 mod stdio;
 pub mod system;
-mod terminal;
 mod values;
 
 use std::ffi::OsString;
@@ -30,6 +28,7 @@ use clap::{CommandFactory, FromArgMatches};
 use settings::Settings;
 
 use crate::console::log::{self, Format, Level};
+use crate::os;
 use conflicts::Given;
 use failure::Failure;
 use network::{Meeting, Network};
@@ -52,7 +51,7 @@ pub fn main<N: Network>() -> ExitCode {
 
 fn run<N: Network>(args: Vec<OsString>) -> Result<(), Failure> {
     let Parsed { cli: Cli { network, logging, command }, settings, given } = parse::<N>(args)?;
-    signals::survive_file_limit().map_err(anyhow::Error::from)?;
+    os::signals::survive_file_limit().map_err(anyhow::Error::from)?;
     match command {
         Some(Command::Serve(serve)) => {
             let (level, format) = (logging.level(Level::Normal), serve.log_format);

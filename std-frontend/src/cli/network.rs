@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use anywire_core::service::StreamService;
 
 use crate::engine::{Observer, Protocol};
 use crate::folder::FolderStore;
+use crate::os::BorrowedFd;
 
 /// A network, and the program that runs on it.
 ///

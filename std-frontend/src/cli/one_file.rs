@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
-use rustix::fs::FlockOperation;
 
 use crate::cli::signals::Temporary;
+use crate::os;
 
 /// A file at a path, whatever name it is stored under: begun under a temporary name in the same folder, and renamed
 /// when it is whole. Until then an older file stays as it is.
@@ -77,9 +77,8 @@ impl OneFile {
         let name = format!(".anywire-{:016x}", u64::from_ne_bytes(random));
         let temporary = folder.unwrap_or(Path::new(".")).join(name);
         let announced = Temporary::announce(&temporary);
-        let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
         // A server on this folder removes such files when it starts, unless somebody holds them.
-        let _ = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let file = os::create_locked(&temporary)?;
         let rename = Rename { temporary, target, done: false, _announced: announced };
         Ok(Begun { file, rename: Some(rename) })
     }
@@ -161,13 +160,11 @@ impl Store for StdoutStore {
     }
 
     fn write(&mut self, (): &mut (), bytes: &[u8]) -> Result<usize, Refusal> {
-        // Past the line buffer of the standard library, which would look for newlines in a picture.
-        let stdout = rustix::stdio::stdout();
         loop {
-            match rustix::io::write(stdout, bytes) {
+            match os::write_stdout(bytes) {
                 Ok(n) => return Ok(n),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(self.note(error.into())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.note(error)),
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::cli::failure::Failure;
 use crate::cli::network::{Meeting, Network, Plan, Server};
 use crate::cli::options::{Logging, Serve};
 use crate::cli::settings::Settings;
-use crate::cli::{arguments, esc, signals, stdio, values};
+use crate::cli::{arguments, signals, stdio, values};
 use crate::console::TOLD;
 use crate::console::escape::Shown;
 use crate::console::log::{Format, Level, Log};
@@ -30,6 +30,7 @@ use crate::engine::report;
 use crate::engine::{Link, Observer, Protocol};
 use crate::folder::{FolderOptions, FolderStore};
 use crate::metrics::{Endpoint, Kind, Metrics, StepCounts};
+use crate::os;
 
 /// One service, one place.
 #[derive(Clone, Debug)]
@@ -141,7 +142,7 @@ pub(super) fn run<N: Network>(
         }
         return Ok(server.run()?);
     }
-    let listening = args.esc.then(esc::begin).transpose();
+    let listening = args.esc.then(os::esc::begin).transpose();
     let _keys = listening.context("cannot listen for Esc")?;
     {
         let mut output = lock(&output);

@@ -2,15 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::iterator::Signals;
-
-use crate::cli::terminal;
 use crate::console::input::begin_line;
+use crate::os::signals::{SIGINT, end_by, watch};
+use crate::os::terminal;
 
 /// For a server: the first SIGINT or SIGTERM calls `stop`, the second ends the process at once, with status 128 and the signal. One that is
 /// held up by a transcript that nobody reads is ended, too, when it should have been over for long.
@@ -49,24 +46,8 @@ const OVERDUE: Duration = Duration::from_secs(5);
 pub(super) fn leave_nothing_behind() -> io::Result<()> {
     watch(|signal, _| {
         let _held = remove_temporary();
-        let _ = signal_hook::low_level::emulate_default_handler(signal);
+        end_by(signal);
     })
-}
-
-/// A write beyond the limit for files (`ulimit -f`) fails like any other, instead of ending the process.
-pub(super) fn survive_file_limit() -> io::Result<()> {
-    // Nobody looks at the flag: it is enough that there is a handler.
-    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
-}
-
-fn watch(mut act: impl FnMut(i32, usize) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for (signal, count) in signals.forever().zip(1..) {
-            act(signal, count);
-        }
-    })?;
-    Ok(())
 }
 
 /// The one file that this process is writing and has not put under its name yet.

@@ -21,6 +21,7 @@ use crate::engine::report::{self, Reporter};
 use crate::engine::{Observer, Orders, Protocol, stdio};
 use crate::folder::FolderStore;
 use crate::metrics::Steps;
+use crate::os;
 
 /// Whether one conversation of what is asked for can be held on standard input and output; datagrams are left out.
 pub(super) fn prepare<N: Network>(
@@ -28,6 +29,7 @@ pub(super) fn prepare<N: Network>(
     places: &mut [Place],
     meeting: Meeting,
 ) -> Result<(), Failure> {
+    os::stdio::can_converse().map_err(|error| Failure::usage(error.to_string()))?;
     if stdio::errors_go_to_the_peer() {
         stdio::silence_errors().map_err(anyhow::Error::from)?;
     }

@@ -2,9 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::os::fd::BorrowedFd;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -20,7 +17,7 @@ use crate::clock;
 use crate::engine::{self, Options, Protocol, Server};
 use crate::folder::FolderStore;
 use crate::open_files;
-use crate::os;
+use crate::os::{self, BorrowedFd};
 use crate::shim::Stream;
 
 /// The system's sockets.
@@ -165,8 +162,8 @@ impl Network for System {
         }
         let server = Server::new(options, plan.store, plan.observer);
         let server = server.context("cannot begin to serve")?.children(move |service| {
-            let mut child = Command::new(os::this_program());
-            child.arg0(Self::PROGRAM).args((plan.arguments)(service)).args(["--stdio", "--child"]);
+            let mut child = os::program(Self::PROGRAM);
+            child.args((plan.arguments)(service)).args(["--stdio", "--child"]);
             // The folder as it was opened, not what has its name by now.
             if let Some(folder) = store.start_in() {
                 // Where that cannot be had there is no child: it must not serve another one.
@@ -211,8 +208,9 @@ fn hold(addr: SocketAddr, protocol: Protocol) -> io::Result<Socket> {
         Protocol::Udp => Type::DGRAM,
     };
     let socket = Socket::new(Domain::for_address(addr), kind, None)?;
-    #[cfg(unix)]
-    socket.set_reuse_address(protocol == Protocol::Tcp)?;
+    if protocol == Protocol::Tcp {
+        os::reuse_address(&socket)?;
+    }
     socket.bind(&addr.into())?;
     if protocol == Protocol::Tcp {
         // With the address reused only this sees another listener.

@@ -1,8 +1,9 @@
 //! Standard input, line by line: what a person is asked for, and what is read instead when nobody is there to be asked.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::fd::BorrowedFd;
 use std::sync::{LazyLock, Mutex, PoisonError};
+
+use crate::os::{self, BorrowedFd};
 
 /// Reads a line of at most `max` bytes, without its newline; the rest of a longer one is dropped. `None`: there are no more.
 /// On a terminal `prompt` is called first.
@@ -22,7 +23,8 @@ pub fn ask_while(
         prompt();
     }
     let mut input = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
-    let line = line(&mut input, max, || wait(rustix::stdio::stdin()))?;
+    let stdin = os::stdin()?;
+    let line = line(&mut input, max, || wait(stdin))?;
     let Line { text, ended, cut } = line;
     // Of a mere Enter the rest is nothing to anybody.
     if cut && max > 0 {
@@ -61,10 +63,10 @@ struct Stdin;
 
 impl Read for Stdin {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match rustix::io::read(rustix::stdio::stdin(), buf) {
+        match os::read_stdin(buf) {
             // One that is closed has nothing to say.
-            Err(rustix::io::Errno::BADF) => Ok(0),
-            read => Ok(read?),
+            Err(error) if os::is_closed(&error) => Ok(0),
+            read => read,
         }
     }
 }

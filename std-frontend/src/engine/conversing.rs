@@ -23,7 +23,7 @@ pub(super) const BUFFER: usize = 64 << 10;
 
 /// Holds a conversation to its end, and says how it ended. Closing the connection is the caller's: should `wire` be dropped then, whatever
 /// is to be a reset becomes one.
-pub(super) fn hold<S: Session, W: Wire<Error = io::Error>>(
+pub(crate) fn hold<S: Session, W: Wire<Error = io::Error>>(
     session: S,
     wire: &mut W,
     store: &mut impl Store,
@@ -47,14 +47,14 @@ pub(super) fn hold<S: Session, W: Wire<Error = io::Error>>(
 
 /// A connection that was accepted, and what its conversation is told from outside.
 #[derive(Debug)]
-pub(super) struct Accepted<'o> {
+pub(crate) struct Accepted<'o> {
     stream: Stream,
     orders: &'o Orders,
     told: Told,
 }
 
 impl<'o> Accepted<'o> {
-    pub(super) fn new(stream: Stream, orders: &'o Orders) -> Self {
+    pub(crate) fn new(stream: Stream, orders: &'o Orders) -> Self {
         Self { stream, orders, told: Told::GoOn }
     }
 }
@@ -131,7 +131,7 @@ fn vanished(error: io::Error) -> io::Error {
 }
 
 /// Sleeps until `until`, or until more is ordered than `told`.
-pub(super) fn sleep(orders: &Orders, told: Told, until: Instant) -> bool {
+pub(crate) fn sleep(orders: &Orders, told: Told, until: Instant) -> bool {
     match orders.more_than(told) {
         Some(order) => {
             let mut order = [PollFd::from_borrowed_fd(order, PollFlags::IN)];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::os;
 use crate::shim::reset_on_close;
 
 /// `count` listeners on one address, among which the kernel spreads the connections. Those are `armed` from the beginning if the
@@ -16,12 +17,18 @@ pub(super) fn streams(
     count: usize,
     armed: bool,
 ) -> io::Result<Vec<mio::net::TcpListener>> {
+    let from_std = mio::net::TcpListener::from_std;
     if count <= 1 {
-        return Ok(vec![listen(addr, backlog, false, armed)?]);
+        return Ok(vec![from_std(listen(addr, backlog, false, armed)?)]);
+    }
+    if !os::SHARES_PORTS {
+        // All of them wait for the same one, and whoever is first has the connection.
+        let one = listen(addr, backlog, false, armed)?;
+        return (0..count).map(|_| Ok(from_std(one.try_clone()?))).collect();
     }
     // Sockets that share a port do not see that somebody else's, with our rights, share it already: probe without.
     let addr = listen(addr, backlog, false, armed)?.local_addr()?;
-    (0..count).map(|_| listen(addr, backlog, true, armed)).collect()
+    (0..count).map(|_| Ok(from_std(listen(addr, backlog, true, armed)?))).collect()
 }
 
 /// After a minute of silence the peer's system is asked whether it still knows of the connection, every 10 s, 3 times.
@@ -30,18 +37,10 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(10))
     .with_retries(3);
 
-fn listen(
-    addr: SocketAddr,
-    backlog: i32,
-    shared: bool,
-    armed: bool,
-) -> io::Result<mio::net::TcpListener> {
+fn listen(addr: SocketAddr, backlog: i32, shared: bool, armed: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    // A server that restarts need not wait for the last connections' TIME-WAIT.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(shared)?;
+    os::reuse_address(&socket)?;
+    os::share_port(&socket, shared)?;
     both_families(&socket, addr)?;
     // What is accepted inherits it.
     reset_on_close(SockRef::from(&socket), armed);
@@ -49,11 +48,11 @@ fn listen(
     socket.bind(&addr.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
-    Ok(mio::net::TcpListener::from_std(TcpListener::from(socket)))
+    Ok(socket.into())
 }
 
 /// What a connection of a server needs; from a listener it is inherited.
-pub(super) fn serve_on(socket: SockRef<'_>) -> io::Result<()> {
+pub(crate) fn serve_on(socket: SockRef<'_>) -> io::Result<()> {
     // A peer that has vanished without a word is noticed, even where silence is allowed.
     socket.set_tcp_keepalive(&KEEP_ALIVE)?;
     // Urgent data is data: nobody here takes it out of order.

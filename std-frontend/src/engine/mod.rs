@@ -9,19 +9,23 @@
 
 mod connections;
 mod context;
-mod conversing;
+pub(crate) mod conversing;
 mod datagrams;
 mod jobs;
-mod listener;
+pub(crate) mod listener;
 mod orders;
 mod poll;
 mod processes;
 pub mod report;
-pub mod stdio;
 mod threads;
 mod timers;
 mod transfer;
 mod worker;
+
+/// One conversation on standard input and output: from inetd, in an ssh session, between two pipes, or as a child of a server.
+pub mod stdio {
+    pub use crate::os::stdio::{converse, errors_go_to_the_peer, silence_errors};
+}
 
 use std::io;
 use std::net::SocketAddr;
@@ -41,6 +45,7 @@ use anywire_core::store::Store;
 
 use crate::clock;
 use crate::metrics::StepCounts;
+use crate::os;
 use connections::Connections;
 use datagrams::Datagrams;
 use jobs::Jobs;
@@ -250,6 +255,9 @@ impl Shared {
 impl<St: HostStore> Server<St> {
     /// A server that listens nowhere yet.
     pub fn new(options: Options, store: St, observer: Arc<dyn Observer>) -> io::Result<Self> {
+        if options.engine == Engine::Processes {
+            os::can_start_children()?;
+        }
         // One conversation needs one loop; several would serve one each.
         let workers = if options.once { 1 } else { options.workers.max(1) };
         let polls = (0..workers)

@@ -1,10 +1,11 @@
 //! What is to become of conversations that run by themselves, in threads or in a process.
 
-use std::io::{self, PipeReader, PipeWriter, pipe};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use anywire_core::blocking::Told;
+
+use crate::os::{AsFd as _, BorrowedFd, PipeReader, PipeWriter, pipe};
 
 /// Tells any number of conversations to retire, and to abort: whoever waits in the kernel wakes up.
 #[derive(Debug)]

@@ -7,9 +7,6 @@
 
 use std::io::{self, Read, Write as _};
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::Arc;
 
@@ -25,6 +22,7 @@ use super::transfer::HostStore;
 use super::worker::Key;
 use super::{Link, Observer};
 use crate::console::escape::Shown;
+use crate::os;
 
 /// Makes the command that holds one conversation of the service with that name on its standard input and output.
 pub(super) type ChildCommand = Arc<dyn Fn(&'static str) -> Command + Send + Sync>;
@@ -46,7 +44,7 @@ pub(super) struct Processes {
 struct Serving {
     child: Child,
     reports: Reports,
-    line: mio::net::UnixStream,
+    line: os::Line,
     link: Link,
     /// What it has told of: its connection is there, and has ended.
     connected: bool,
@@ -74,15 +72,10 @@ impl Processes {
     ) -> io::Result<()> {
         let slot = self.children.vacant_entry();
         let token = Key::new(table, slot.key()).token();
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let mut line = mio::net::UnixStream::from_std(ours);
-        registry.register(&mut line, token, Interest::READABLE)?;
         let mut command = (self.command)(self.service);
-        let wire = || io::Result::Ok(OwnedFd::from(stream.try_clone()?));
-        command.stdin(wire()?).stdout(wire()?).stderr(OwnedFd::from(theirs));
-        // A terminal's Ctrl-C is for the parent, which tells its children.
-        let child = command.process_group(0).spawn()?;
+        let (child, line) = os::start(&mut command, stream, |line| {
+            registry.register(line, token, Interest::READABLE)
+        })?;
         let (connected, ended, trouble) = (false, false, None);
         let reports = Reports::default();
         slot.insert(Serving { child, reports, line, link, connected, ended, trouble });

@@ -9,14 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anywire_core::event::Event;
-use rustix::event::{PollFd, PollFlags};
-use rustix::net::RecvFlags;
-use rustix::stdio::stderr;
 use serde::{Deserialize, Serialize};
 
 use super::{Link, Observer, Orders};
 use crate::metrics::{StepCounts, Steps};
-use crate::{clock, shim};
+use crate::os;
 
 /// An observer that tells its parent.
 #[derive(Clone, Copy, Debug)]
@@ -84,26 +81,7 @@ pub(super) const RETIRE: u8 = b'r';
 /// Passes on to `orders` what the parent says: to retire when the server stops, or when the parent dies; from then on there are `grace`,
 /// or as long as a parent that has said so still lives, until what is left is aborted.
 pub fn obey(orders: Arc<Orders>, grace: Duration) -> io::Result<()> {
-    let wait = |flags, deadline| {
-        let mut parent = [PollFd::from_borrowed_fd(stderr(), flags)];
-        // Whatever goes wrong with it, it is no parent any more.
-        shim::poll(&mut parent, deadline).map_or(PollFlags::HUP, |()| parent[0].revents())
-    };
-    let listen = move || {
-        let dead = wait(PollFlags::IN, None).intersects(PollFlags::HUP | PollFlags::ERR);
-        let deadline = clock::now() + grace;
-        orders.retire();
-        let mut said = [0];
-        let told = rustix::net::recv(stderr(), &mut said, RecvFlags::DONTWAIT);
-        if !matches!(told, Ok((1, _))) {
-            std::thread::sleep(grace);
-        } else if !dead {
-            // Only that it is closed is told now, and that the parent is gone with it.
-            wait(PollFlags::empty(), Some(deadline));
-        }
-        orders.abort();
-    };
-    std::thread::Builder::new().name("parent".into()).stack_size(64 << 10).spawn(listen).map(drop)
+    os::obey(orders, grace)
 }
 
 /// Something that a process has told.

@@ -3,25 +3,23 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anywire_core::request::Refusal;
 use anywire_core::store::Entry;
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 
 use super::temporary::{self, Temporary};
 use super::{failed, refusal};
 use crate::console::escape::Shown;
+use crate::os::{self, Cause, Folder};
 
 /// Files `log0.txt`, `log1.txt` and so on. A number is taken by whoever gives its file that name first, in whichever process; it only
 /// grows, and one that this process gave out is not given again, whatever becomes of its file.
 #[derive(Debug)]
 pub(super) struct LogFolder {
-    folder: Arc<OwnedFd>,
+    folder: Arc<Folder>,
     /// No number below it is free.
     next: AtomicU64,
     sync: bool,
@@ -31,8 +29,7 @@ impl LogFolder {
     /// Opens the folder `dir`, and makes it if it is not there. A folder in which nothing can be written is an error now, not later.
     pub(super) fn open(dir: &Path, sync: bool) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
+        let folder = Arc::new(Folder::open(dir)?);
         temporary::remove_leftovers(&folder)?;
         Temporary::create(&folder)?;
         Self::after_the_last(folder, sync)
@@ -40,16 +37,15 @@ impl LogFolder {
 
     /// Opens it as a child of whoever has opened it before.
     pub(super) fn join(dir: &Path, sync: bool) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
+        let folder = Arc::new(Folder::open(dir)?);
         Self::after_the_last(folder, sync)
     }
 
     /// Goes on behind the highest number there is.
-    fn after_the_last(folder: Arc<OwnedFd>, sync: bool) -> io::Result<Self> {
+    fn after_the_last(folder: Arc<Folder>, sync: bool) -> io::Result<Self> {
         let mut next = 0;
-        for entry in rustix::fs::Dir::read_from(&*folder)? {
-            let taken = number(entry?.file_name().to_bytes());
+        for name in folder.names()? {
+            let taken = number(name?.as_encoded_bytes());
             next = next.max(taken.map_or(0, |taken| taken.saturating_add(1)));
         }
         Ok(Self { folder, next: next.into(), sync })
@@ -74,13 +70,13 @@ impl LogFolder {
             match temporary.give(&name, false) {
                 Ok(()) => break,
                 // Another server on this folder has it.
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(refusal("rename", &name, error)),
+                Err(error) if os::cause(&error) == Cause::Exists => {}
+                Err(error) => return Err(refusal("rename", &name, &error)),
             }
         }
         if self.sync {
-            rustix::io::retry_on_intr(|| rustix::fs::fsync(&*self.folder))
-                .map_err(|error| refusal("sync", "the folder of logs", error))?;
+            let synced = self.folder.sync();
+            synced.map_err(|error| refusal("sync", "the folder of logs", &error))?;
         }
         Ok(())
     }

@@ -5,8 +5,6 @@ mod temporary;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,11 +13,9 @@ use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
 use anywire_core::store::{Entry, Store};
 use log::LogFolder;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-use rustix::io::Errno;
 use temporary::Temporary;
 
-use crate::os;
+use crate::os::{self, Cause, Folder, Kind};
 
 /// Files of one folder: nothing outside can be reached, not by a symbolic link there either.
 ///
@@ -28,7 +24,7 @@ use crate::os;
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     /// `None`: there is no folder, and no file.
-    folder: Option<Arc<OwnedFd>>,
+    folder: Option<Arc<Folder>>,
     log: Option<Arc<LogFolder>>,
     options: FolderOptions,
 }
@@ -120,8 +116,7 @@ impl FolderStore {
     /// nothing can be written is an error now, not later.
     pub fn open(dir: &Path, options: FolderOptions) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
+        let folder = Arc::new(Folder::open(dir)?);
         temporary::remove_leftovers(&folder)?;
         // Whether anything can be written there.
         Temporary::create(&folder)?;
@@ -130,15 +125,14 @@ impl FolderStore {
 
     /// Opens the folder `dir` as a child of whoever has [opened](Self::open) it: that has made it, tidied it up, and seen that it can be written.
     pub fn join(dir: &Path, options: FolderOptions) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = Arc::new(rustix::fs::open(dir, flags, Mode::empty())?);
+        let folder = Arc::new(Folder::open(dir)?);
         Ok(Self { folder: Some(folder), log: None, options })
     }
 
     /// Where a process that is being started finds the folder that is open here, wherever that is by now: its working directory can begin
     /// there. `None`: there is none.
     pub(crate) fn start_in(&self) -> Option<io::Result<PathBuf>> {
-        Some(os::path_of(&**self.folder.as_ref()?))
+        Some(self.folder.as_ref()?.path())
     }
 
     /// A store without a folder, for servers that need none: it has no files, and takes none.
@@ -159,26 +153,18 @@ impl FolderStore {
         Ok(Self { log: Some(log), ..self })
     }
 
-    fn folder(&self) -> Result<&Arc<OwnedFd>, Refusal> {
+    fn folder(&self) -> Result<&Arc<Folder>, Refusal> {
         self.folder.as_ref().ok_or(Refusal::Unsupported)
     }
 
     /// What has that name in the folder, if anything.
-    fn kind(&self, name: &str) -> Result<Option<FileType>, Refusal> {
-        match rustix::fs::statat(&**self.folder()?, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(refusal("look at", name, error)),
-        }
+    fn kind(&self, name: &str) -> Result<Option<Kind>, Refusal> {
+        self.folder()?.kind(name).map_err(|error| refusal("look at", name, &error))
     }
 
     /// How many bytes the file system has room for; `None`: it does not say.
     fn free(&self) -> Result<Option<u64>, Refusal> {
-        let Ok(stat) = rustix::fs::fstatvfs(&**self.folder()?) else { return Ok(None) };
-        // Some blocks are root's alone.
-        let blocks =
-            if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
-        Ok((stat.f_blocks > 0).then(|| blocks.saturating_mul(stat.f_frsize)))
+        Ok(self.folder()?.free())
     }
 }
 
@@ -187,50 +173,26 @@ impl Store for FolderStore {
     type Writer = FolderWriter;
 
     fn open(&mut self, name: FileName<'_>) -> Result<(FolderReader, u64), Refusal> {
-        let (folder, name) = (&**self.folder()?, name.as_str());
+        let name = name.as_str();
         // Opening a FIFO would wake whoever waits at its other end.
         let kind = self.kind(name)?.ok_or(Refusal::NotFound)?;
-        if kind != FileType::RegularFile {
+        if kind != Kind::File {
             return Err(Refusal::NotAFile);
         }
-        // It may have been exchanged meanwhile: a symbolic link is not followed, and a FIFO does not hang us.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(folder, name, flags, Mode::empty())
-            .map_err(|error| refusal("open", name, error))?;
-        let stat = rustix::fs::fstat(&file).map_err(|error| refusal("stat", name, error))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Refusal::NotAFile);
-        }
-        let len = u64::try_from(stat.st_size).unwrap_or_default();
-        Ok((FolderReader { file: Arc::new(file.into()), at: 0, warm: 0 }, len))
+        let opened = self.folder()?.read(name).map_err(|error| refusal("open", name, &error))?;
+        let (file, len) = opened.ok_or(Refusal::NotAFile)?;
+        Ok((FolderReader { file: Arc::new(file), at: 0, warm: 0 }, len))
     }
 
-    /// Where the kernel knows the name without looking on the disk.
-    #[cfg(target_os = "linux")]
+    /// Where the system knows the name without looking on the disk.
     fn open_at_once(&mut self, name: FileName<'_>) -> Option<(FolderReader, u64)> {
-        use rustix::fs::{ResolveFlags, fstat, openat2};
-        let open = |flags| {
-            let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let folder = &**self.folder.as_ref()?;
-            openat2(folder, name.as_str(), flags, Mode::empty(), ResolveFlags::CACHED).ok()
-        };
-        let is_regular = |stat: &rustix::fs::Stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-        };
-        // This does not open it yet: it may be a FIFO.
-        let found = fstat(open(OFlags::PATH)?).ok()?;
-        if !is_regular(&found) {
-            return None;
-        }
-        let file = open(OFlags::RDONLY | OFlags::NONBLOCK)?;
-        let stat = fstat(&file).ok().filter(is_regular)?;
-        let len = u64::try_from(stat.st_size).unwrap_or_default();
-        Some((FolderReader { file: Arc::new(file.into()), at: 0, warm: 0 }, len))
+        let (file, len) = self.folder.as_ref()?.read_at_once(name.as_str())?;
+        Some((FolderReader { file: Arc::new(file), at: 0, warm: 0 }, len))
     }
 
     fn read(&mut self, file: &mut FolderReader, buf: &mut [u8]) -> Result<usize, Refusal> {
-        let n =
-            retried(|| file.file.read_at(buf, file.at)).map_err(|error| failed("read", &error))?;
+        let n = retried(|| os::read_at(&file.file, buf, file.at))
+            .map_err(|error| failed("read", &error))?;
         file.at += n as u64;
         Ok(n)
     }
@@ -242,8 +204,8 @@ impl Store for FolderStore {
     fn create(&mut self, name: FileName<'_>, replace: bool) -> Result<FolderWriter, Refusal> {
         let name = name.as_str();
         match self.kind(name)? {
-            Some(FileType::RegularFile) if replace => {}
-            Some(FileType::RegularFile) => return Err(Refusal::Exists),
+            Some(Kind::File) if replace => {}
+            Some(Kind::File) => return Err(Refusal::Exists),
             Some(_) => return Err(Refusal::NotAFile),
             None => {}
         }
@@ -289,14 +251,13 @@ impl Store for FolderStore {
             file.sync_all().map_err(|error| failed("sync", &error))?;
         }
         // Renaming would not follow a link that has come meanwhile, but it would remove it.
-        if self.kind(&name)?.is_some_and(|kind| kind != FileType::RegularFile) {
+        if self.kind(&name)?.is_some_and(|kind| kind != Kind::File) {
             return Err(Refusal::NotAFile);
         }
-        temporary.give(&name, replace).map_err(|error| refusal("rename", &name, error))?;
+        temporary.give(&name, replace).map_err(|error| refusal("rename", &name, &error))?;
         if self.options.sync {
-            let folder = &**self.folder()?;
-            rustix::io::retry_on_intr(|| rustix::fs::fsync(folder))
-                .map_err(|error| refusal("sync the folder of", &name, error))?;
+            let synced = self.folder()?.sync();
+            synced.map_err(|error| refusal("sync the folder of", &name, &error))?;
         }
         Ok(())
     }
@@ -320,27 +281,27 @@ fn retried(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 }
 
 /// What the peer may know of an error; the log gets the rest.
-fn refusal(what: &str, name: &str, error: Errno) -> Refusal {
+fn refusal(what: &str, name: &str, error: &io::Error) -> Refusal {
     let name = name.escape_debug();
-    match error {
-        Errno::NOENT => Refusal::NotFound,
-        Errno::EXIST => Refusal::Exists,
-        Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NOTDIR => Refusal::NotAFile,
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => {
+    match os::cause(error) {
+        Cause::NotFound => Refusal::NotFound,
+        Cause::Exists => Refusal::Exists,
+        Cause::NotAFile => Refusal::NotAFile,
+        Cause::Denied => {
             tracing::warn!("cannot {what} {name}: {error}");
             Refusal::Denied
         }
-        Errno::NOSPC | Errno::DQUOT => {
+        Cause::Full => {
             tracing::warn!("cannot {what} {name}: {error}");
             Refusal::Full
         }
-        Errno::MFILE | Errno::NFILE => {
+        Cause::Shortage => {
             if is_news(&TOLD_OF_SHORTAGE) {
                 tracing::error!("cannot {what} {name}, nor others, until it is over: {error}");
             }
             Refusal::Failed
         }
-        error => {
+        Cause::Other => {
             tracing::error!("cannot {what} {name}: {error}");
             Refusal::Failed
         }
@@ -360,17 +321,13 @@ fn is_news(last: &Mutex<Option<Instant>>) -> bool {
 }
 
 fn failed(what: &str, error: &io::Error) -> Refusal {
-    match Errno::from_io_error(error) {
+    match os::cause(error) {
         // The folder is gone.
-        Some(error @ Errno::NOENT) => {
+        Cause::NotFound | Cause::Other => {
             tracing::error!("cannot {what} a file: {error}");
             Refusal::Failed
         }
-        Some(error) => refusal(what, "a file", error),
-        None => {
-            tracing::error!("cannot {what} a file: {error}");
-            Refusal::Failed
-        }
+        _ => refusal(what, "a file", error),
     }
 }
 
@@ -411,7 +368,8 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("outside")).unwrap();
         std::os::unix::fs::symlink("real", dir.path().join("inside")).unwrap();
         let fifo = dir.path().join("fifo");
-        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, rustix::fs::Mode::RUSR, 0).unwrap();
         assert_eq!(store.open(name("real")).unwrap().1, 5);
         assert_eq!(store.open(name("absent")).err(), Some(Refusal::NotFound));
         for other in ["folder", "outside", "inside", "fifo"] {

@@ -1,13 +1,6 @@
 //! What the system knows of this process. What it does not tell is left out.
 
-use rustix::process::{Resource, getrlimit};
-
-pub(super) use crate::os::{open_files, resident_len};
-
-/// Descriptors that may be open; `None`: there is no limit.
-pub(super) fn max_files() -> Option<u64> {
-    getrlimit(Resource::Nofile).current
-}
+pub(super) use crate::os::{max_files, open_files, resident_len};
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

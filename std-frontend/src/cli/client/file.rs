@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use crate::cli::options::File;
 use crate::console::escape::Shown;
 use crate::console::input;
 use crate::console::output::Output;
+use crate::os::BorrowedFd;
 
 pub(super) fn run<N: Network>(options: N::Options, args: File) -> Result<(), Failure> {
     let server = Server::new::<N>(args.target, &options, Service::ABOUT);

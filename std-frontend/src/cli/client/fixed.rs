@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
@@ -18,6 +17,7 @@ use crate::cli::failure::Failure;
 use crate::cli::network::Network;
 use crate::cli::options::Fixed;
 use crate::console::output::Output;
+use crate::os;
 
 pub(super) fn run<N: Network>(options: N::Options, args: Fixed) -> Result<(), Failure> {
     let server = Server::new::<N>(args.target, &options, Service::ABOUT);
@@ -44,7 +44,7 @@ pub(super) fn run<N: Network>(options: N::Options, args: Fixed) -> Result<(), Fa
 /// `-` is standard input.
 fn open(path: &Path) -> io::Result<File> {
     let file = match path.to_str() {
-        Some("-") => File::from(io::stdin().as_fd().try_clone_to_owned()?),
+        Some("-") => os::stdin_file()?,
         _ => File::open(path)?,
     };
     if file.metadata()?.is_dir() {
@@ -72,7 +72,9 @@ impl<N: Network> Host for Messages<'_, N> {
         let mut len = 0;
         while let Some(room) = message.get_mut(len..).filter(|room| !room.is_empty()) {
             // A pipe may have nothing yet.
-            self.network.await_input(self.file.as_fd());
+            if let Some(input) = os::waitable(&self.file) {
+                self.network.await_input(input);
+            }
             match self.file.read(room) {
                 Ok(0) => break,
                 Ok(more) => len += more,

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::BorrowedFd;
 
 use crate::console::input;
+use crate::os::BorrowedFd;
 
 /// Lines, until there are no more.
 #[derive(Debug)]

@@ -2,15 +2,15 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use anywire_core::name::FileName;
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
-use rustix::fs::OFlags;
+
+use crate::os;
 
 /// Bytes to be sent, and how many.
 #[derive(Debug)]
@@ -31,8 +31,7 @@ impl Source {
         // Opening a FIFO would wake whoever waits at its other end.
         regular(&std::fs::metadata(path)?)?;
         // It may have been exchanged meanwhile: a FIFO does not hang us.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let file = os::open_nonblocking(path)?;
         let there = file.metadata()?;
         regular(&there)?;
         Ok(Self { bytes: Bytes::File(file), len: there.len() })
@@ -53,7 +52,7 @@ impl Source {
                 Ok(buf.len())
             }
             Bytes::File(file) => loop {
-                match file.read_at(buf, at) {
+                match os::read_at(file, buf, at) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     done => return done,
                 }

@@ -1,7 +1,5 @@
 //! `client typed`: one message to a connection, a text or data, and whether it was accepted.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, ensure};
@@ -25,6 +23,7 @@ use crate::cli::values;
 use crate::console::escape::Shown;
 use crate::console::input;
 use crate::console::output::Output;
+use crate::os;
 
 pub(super) fn run<N: Network>(options: N::Options, args: Typed) -> Result<(), Failure> {
     let server = Server::new::<N>(args.target, &options, Service::ABOUT);
@@ -115,7 +114,7 @@ impl<N: Network> Client<N> {
             b"random" => {
                 values::bytes(String::from_utf8_lossy(&value).trim()).and_then(What::random)
             }
-            _ => What::file(OsString::from_vec(value).into()),
+            _ => What::file(os::path_from(value)),
         }))
     }
 

@@ -3,9 +3,7 @@
 //! After the server has declined a file, and after a connection has failed, it goes on with the next file on a new one. Each connection
 //! settles at least one file, for better or worse; so there is an end.
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -26,6 +24,7 @@ use crate::cli::options::Upload;
 use crate::console::escape::Shown;
 use crate::console::input;
 use crate::console::output::Output;
+use crate::os;
 
 pub(super) fn run<N: Network>(options: N::Options, args: Upload) -> Result<(), Failure> {
     let server = Server::new::<N>(args.target, &options, Service::ABOUT);
@@ -117,7 +116,7 @@ impl<N: Network> Uploads<'_, N> {
             let prompt = || self.output.write(b"Enter the name of the file: ");
             match input::ask_while(prompt, PATH_MAX, |input| self.network.await_input(input)) {
                 Ok(Some(line)) if line.is_empty() => {}
-                Ok(Some(line)) => return Some(OsString::from_vec(line).into()),
+                Ok(Some(line)) => return Some(os::path_from(line)),
                 Ok(None) => *ended = true,
                 Err(error) => {
                     self.input_failed = Some(error);

@@ -4,11 +4,11 @@ mod receive;
 
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::BorrowedFd;
 
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
 
+use crate::os::BorrowedFd;
 use crate::shim::has_vanished;
 
 pub(super) use receive::receive;

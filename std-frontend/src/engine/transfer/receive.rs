@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
 
 use super::{Halt, HostStore, HostWriter, Received};
+use crate::os::AsFd;
 
 /// So much is read at once: less costs a fast disk dearly.
 const GULP: usize = 1 << 20;

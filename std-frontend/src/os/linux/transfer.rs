@@ -33,7 +33,7 @@ impl HostReader for FolderReader {
     }
 
     fn is_slow_to_close(&self) -> bool {
-        rustix::fs::fstat(&*self.file).is_ok_and(|stat| stat.st_nlink == 0)
+        crate::os::is_unlinked(&self.file)
     }
 }
 

@@ -2,19 +2,18 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::io::Errno;
 use rustix::ioctl::{Getter, Opcode, ioctl};
 
 /// `TIOCOUTQ`, which tcp(7) calls `SIOCOUTQ`.
 const OUTPUT_QUEUE: Opcode = libc::TIOCOUTQ as Opcode;
 
-/// How many bytes were written to a TCP socket that its peer has not acknowledged: on their way, or waiting for its window to open.
-pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+/// How many bytes were written to a TCP socket that its peer has not acknowledged: on their way, or waiting for its window to open. `None`: that cannot be told of this socket.
+pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> Option<usize> {
     // SAFETY: this opcode takes a pointer to an `int`, which it writes and does not read, and of which `Getter` has one that lives until the
     // call has returned. Every bit pattern is one of its values.
     #[allow(unsafe_code)]
-    let len = unsafe { ioctl(socket, Getter::<OUTPUT_QUEUE, libc::c_int>::new())? };
-    Ok(usize::try_from(len).unwrap_or(0))
+    let len = unsafe { ioctl(socket, Getter::<OUTPUT_QUEUE, libc::c_int>::new()).ok()? };
+    Some(usize::try_from(len).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -32,7 +31,7 @@ mod tests {
         socket2::SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
         let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut theirs, _) = listener.accept().unwrap();
-        assert_eq!(unacknowledged(ours.as_fd()), Ok(0));
+        assert_eq!(unacknowledged(ours.as_fd()), Some(0));
         ours.set_nonblocking(true).unwrap();
         let written = ours.write(&[7; LEN]).unwrap();
         let left = unacknowledged(ours.as_fd()).unwrap();

@@ -5,7 +5,6 @@ mod requests;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4};
-use std::os::fd::AsFd;
 
 use anywire_core::conversation::{self, Conversation, Want};
 use anywire_core::instant::Instant;
@@ -22,7 +21,7 @@ use crate::engine::jobs::{self, Done};
 use crate::engine::transfer::{Halt, HostStore};
 use crate::engine::worker::Key;
 use crate::engine::{Link, LinkHost, Observer, Protocol};
-use crate::os::{SHORT_READ_IS_LAST, unacknowledged};
+use crate::os::{AsFd as _, SHORT_READ_IS_LAST, unacknowledged};
 use crate::shim::{has_vanished, reset_on_close};
 
 /// So many turns, and others are served first.
@@ -519,7 +518,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
 
 /// Whether the kernel still has something for the peer.
 fn owes(stream: Option<&TcpStream>) -> bool {
-    stream.is_some_and(|stream| unacknowledged(stream.as_fd()).is_ok_and(|len| len > 0))
+    stream.is_some_and(|stream| unacknowledged(stream.as_fd()).is_some_and(|len| len > 0))
 }
 
 /// Does `io` unless it would block, again when a signal came between.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use anywire_core::name::FileName;
 use anywire_core::request::{Answer, Refusal, Request, Stop};
@@ -15,6 +14,7 @@ use crate::engine::context::Context;
 use crate::engine::jobs::{self, Asker, Lent};
 use crate::engine::transfer::{HostReader, HostStore, Sent, receive};
 use crate::engine::worker::Key;
+use crate::os::AsFd as _;
 use crate::shim::has_vanished;
 
 impl<S: Session, St: HostStore> Connection<S, St> {

@@ -27,17 +27,17 @@ enum Mode {
 
 static MODE: Mutex<Mode> = Mutex::new(Mode::Foreign);
 
-/// What stops us, lets us go on, or ends us, unless it asks a server to end: that is for [`signals`](super::signals).
+/// What stops us, lets us go on, or ends us, unless it asks a server to end: that is for [`signals`](crate::cli::signals).
 const SIGNALS: [i32; 9] =
     [SIGTSTP, SIGCONT, SIGHUP, SIGQUIT, SIGABRT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU];
 
 /// While it lives, the terminal gives single keys whenever we are in the foreground.
 #[derive(Debug)]
-pub(super) struct SingleKeys(());
+pub(crate) struct SingleKeys(());
 
 impl SingleKeys {
     /// Standard input must be a terminal.
-    pub(super) fn begin() -> io::Result<Self> {
+    pub(crate) fn begin() -> io::Result<Self> {
         let mut signals = Signals::new(SIGNALS)?;
         std::thread::Builder::new()
             .name("terminal".into())
@@ -62,14 +62,14 @@ impl Drop for SingleKeys {
 }
 
 /// Gives the terminal back for good. To be called before whatever ends the process.
-pub(super) fn restore() {
+pub(crate) fn restore() {
     let mut mode = lock();
     release(&mut mode);
     *mode = Mode::Foreign;
 }
 
 /// Sees to it that the terminal is in our mode, if that is ours to say. Says whether it is. It fails when the terminal has gone.
-pub(super) fn hold() -> io::Result<bool> {
+pub(crate) fn hold() -> io::Result<bool> {
     let mut mode = lock();
     if matches!(*mode, Mode::Foreign) || !in_foreground() {
         return Ok(false);
@@ -125,7 +125,7 @@ fn obey(signal: i32) {
 }
 
 /// Whether a key that is pressed is seen.
-pub(super) fn shows_keys() -> bool {
+pub(crate) fn shows_keys() -> bool {
     termios::tcgetattr(stdin()).is_ok_and(|found| found.local_modes.contains(LocalModes::ECHO))
 }
 
@@ -197,7 +197,7 @@ mod tests {
             let theirs = rustix::fs::open(name, flags, FileMode::empty()).unwrap();
             let before = format!("{:?}", termios::tcgetattr(&ours).unwrap());
             let child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "cli::terminal::tests::on_a_terminal"])
+                .args(["--exact", "os::unix::terminal::tests::on_a_terminal"])
                 .env(WAY, way)
                 .stdin(File::from(theirs))
                 .stdout(std::process::Stdio::piped())

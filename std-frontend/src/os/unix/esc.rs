@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::stdio::stdin;
 use signal_hook::consts::SIGINT;
 
-use crate::cli::terminal::{self, SingleKeys};
+use super::terminal::{self, SingleKeys};
 
 const ESC: u8 = 0x1b;
 
@@ -22,7 +22,7 @@ const MOMENT: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Begins to listen for Esc, until what is returned is dropped. Where nobody can press it that is told, and the server serves all the same.
-pub(super) fn begin() -> io::Result<Option<SingleKeys>> {
+pub(crate) fn begin() -> io::Result<Option<SingleKeys>> {
     if !io::stdin().is_terminal() {
         tracing::warn!(
             "--esc does nothing: standard input is no terminal; stop the server with Ctrl-C or SIGTERM"

@@ -18,12 +18,17 @@ use rustix::net::{Shutdown, SocketType};
 use rustix::stdio::{stderr, stdin, stdout};
 use socket2::SockRef;
 
-use super::conversing::{Accepted, hold, sleep};
-use super::listener::serve_on;
-use super::{Link, LinkHost, Observer, Orders, Protocol};
 use crate::clock;
+use crate::engine::conversing::{Accepted, hold, sleep};
+use crate::engine::listener::serve_on;
+use crate::engine::{Link, LinkHost, Observer, Orders, Protocol};
 use crate::os;
 use crate::shim::{self, Stream};
+
+/// Whether a conversation can be held there.
+pub(crate) fn can_converse() -> io::Result<()> {
+    Ok(())
+}
 
 /// Holds one conversation of `service` on standard input and output, and says how it ended.
 ///
