@@ -69,19 +69,17 @@ impl Endpoint {
     /// Answers with `metrics`, in a thread of its own, as long as the process lives.
     pub fn serve(self, metrics: &'static Metrics) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let reserve = Reserve::new(self.listener.try_clone()?);
         let thread = std::thread::Builder::new().name("metrics".into());
-        thread.spawn(move || run(&runtime, self.listener, metrics)).map(drop)
+        thread.spawn(move || run(&runtime, self.listener, reserve, metrics)).map(drop)
     }
 }
 
-fn run(runtime: &Runtime, listener: TcpListener, metrics: &'static Metrics) {
+fn run(runtime: &Runtime, listener: TcpListener, reserve: Reserve, metrics: &'static Metrics) {
     let registry = text::registry(metrics);
     runtime.block_on(async {
-        let reserve = listener.try_clone().map(Reserve::new);
-        let listener =
-            reserve.and_then(|reserve| Ok((tokio::net::TcpListener::from_std(listener)?, reserve)));
-        match listener {
-            Ok((listener, reserve)) => accept(&listener, reserve, registry).await,
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => accept(&listener, reserve, registry).await,
             Err(error) => tracing::error!(%error, "metrics cannot be served"),
         }
     });
