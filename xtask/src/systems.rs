@@ -8,8 +8,13 @@ use xshell::{Shell, cmd};
 use crate::{steps::Steps, workspace};
 
 /// Systems that the std frontend is meant to compile for, besides this one.
-const TARGETS: [&str; 3] =
-    ["aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-unknown-freebsd"];
+const TARGETS: [&str; 4] = [
+    "aarch64-apple-darwin",
+    "x86_64-apple-darwin",
+    "x86_64-unknown-freebsd",
+    // That of MinGW would need its dlltool, even to be checked.
+    "x86_64-pc-windows-msvc",
+];
 
 /// What is to be done for a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -333,8 +333,6 @@ fn quoted(word: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command as Process;
-
     use super::*;
     use crate::cli::catalog;
     use crate::cli::endpoint::Host;
@@ -434,6 +432,7 @@ mod tests {
     }
 
     /// What a shell makes of it.
+    #[cfg(unix)]
     #[test]
     fn quoted_words_are_what_they_were() {
         let words: [&[u8]; 12] = [
@@ -454,7 +453,8 @@ mod tests {
             let quoted = quoted(word);
             assert_eq!(Shown(quoted.as_bytes()).to_string(), quoted);
             let script = format!("printf %s {quoted}");
-            let output = Process::new("bash").args(["-c", &script]).output().unwrap();
+            let mut bash = std::process::Command::new("bash");
+            let output = bash.args(["-c", &script]).output().unwrap();
             assert_eq!(output.stdout, word, "{quoted}");
         }
         assert_eq!(quoted(b"echo=9901"), "echo=9901");

@@ -235,6 +235,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["out"]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_link_stays_a_link_and_a_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
@@ -248,6 +249,7 @@ mod tests {
         assert_eq!(store(&folder.path().join("no/where"), b"", true), Err(Refusal::NotFound));
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_device_is_written_to() {
         store(Path::new("/dev/null"), b"bytes", true).unwrap();

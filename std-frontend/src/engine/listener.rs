@@ -54,7 +54,7 @@ fn listen(addr: SocketAddr, backlog: i32, shared: bool, armed: bool) -> io::Resu
 /// What a connection of a server needs; from a listener it is inherited.
 pub(crate) fn serve_on(socket: SockRef<'_>) -> io::Result<()> {
     // A peer that has vanished without a word is noticed, even where silence is allowed.
-    socket.set_tcp_keepalive(&KEEP_ALIVE)?;
+    os::keep_alive(&socket, &KEEP_ALIVE)?;
     // Urgent data is data: nobody here takes it out of order.
     socket.set_out_of_band_inline(true)
 }

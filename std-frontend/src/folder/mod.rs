@@ -360,6 +360,7 @@ mod tests {
         std::fs::read_dir(dir.path()).unwrap().map(name).collect()
     }
 
+    #[cfg(unix)]
     #[test]
     fn only_regular_files_of_the_folder_itself_are_served() {
         let (dir, mut store) = store();
@@ -420,6 +421,7 @@ mod tests {
         assert_eq!(store.create(name("a"), true).err(), Some(Refusal::Unsupported));
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_folder_that_cannot_be_written_is_an_error_at_once() {
         // Nobody can write there, not root either.

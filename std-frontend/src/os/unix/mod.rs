@@ -19,7 +19,7 @@ pub(crate) use files::{cause, create_locked, is_unlinked, open_nonblocking, path
 pub(crate) use folder::Folder;
 pub(crate) use parent::obey;
 pub(crate) use process::{Line, can_start_children, max_files, program, raise_max_files, start};
-pub(crate) use sockets::{SHARES_PORTS, reuse_address, share_port};
+pub(crate) use sockets::{SHARES_PORTS, keep_alive, reuse_address, share_port};
 pub(crate) use streams::{
     PipeReader, PipeWriter, columns, is_closed, pipe, read_stdin, stdin, stdin_file, waitable,
     write_stdout,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use socket2::Socket;
+use socket2::{Socket, TcpKeepalive};
 
 /// Whether several sockets can listen on one address, and the system spreads the connections among them.
 pub(crate) const SHARES_PORTS: bool = true;
@@ -15,4 +15,9 @@ pub(crate) fn reuse_address(socket: &Socket) -> io::Result<()> {
 /// Whether the address is shared with others that say so.
 pub(crate) fn share_port(socket: &Socket, shared: bool) -> io::Result<()> {
     socket.set_reuse_port(shared)
+}
+
+/// How a peer's system is asked, after a silence, whether it still knows of the connection.
+pub(crate) fn keep_alive(socket: &Socket, how: &TcpKeepalive) -> io::Result<()> {
+    socket.set_tcp_keepalive(how)
 }
