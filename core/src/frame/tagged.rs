@@ -246,26 +246,38 @@ impl Tag {
 }
 
 impl Order {
-    /// The integer that the first `size` bytes of `bytes` stand for; `size` is at most 8. `None`: there are not so many.
+    /// The integer that the first `size` bytes of `bytes` stand for, and the bytes behind it; `size` is at most 8. `None`: there are not so
+    /// many.
     #[inline(always)]
-    fn read(self, bytes: &[u8], size: usize) -> Option<u64> {
+    fn read(self, bytes: &[u8], size: usize) -> Option<(u64, &[u8])> {
         Some(match (size, self) {
-            (0, _) => 0,
-            (1, _) => u64::from(*bytes.first()?),
-            (2, Self::Little) => u64::from(u16::from_le_bytes(*bytes.first_chunk()?)),
-            (2, Self::Big) => u64::from(u16::from_be_bytes(*bytes.first_chunk()?)),
-            (4, Self::Little) => u64::from(u32::from_le_bytes(*bytes.first_chunk()?)),
-            (4, Self::Big) => u64::from(u32::from_be_bytes(*bytes.first_chunk()?)),
+            (0, _) => (0, bytes),
+            (1, _) => bytes.split_first().map(|(byte, rest)| (u64::from(*byte), rest))?,
+            (2, Self::Little) => split(bytes, u16::from_le_bytes)?,
+            (2, Self::Big) => split(bytes, u16::from_be_bytes)?,
+            (4, Self::Little) => split(bytes, u32::from_le_bytes)?,
+            (4, Self::Big) => split(bytes, u32::from_be_bytes)?,
             _ => {
                 let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-                let bytes = bytes.get(..size)?;
-                match self {
+                let (bytes, rest) = bytes.split_at_checked(size)?;
+                let value = match self {
                     Self::Little => bytes.iter().rev().fold(0, join),
                     Self::Big => bytes.iter().fold(0, join),
-                }
+                };
+                (value, rest)
             }
         })
     }
+}
+
+/// The integer that `read` makes of the first bytes, and those behind it.
+#[inline(always)]
+fn split<const N: usize, T: Into<u64>>(
+    bytes: &[u8],
+    read: impl Fn([u8; N]) -> T,
+) -> Option<(u64, &[u8])> {
+    let (front, rest) = bytes.split_first_chunk()?;
+    Some((read(*front).into(), rest))
 }
 
 impl HeadBytes {
@@ -352,7 +364,68 @@ impl Tagged {
         let place = tag.wrapping_sub(self.rows.first()?.tag);
         match self.rows.get(usize::from(place)) {
             Some(row) if row.tag == tag => Some(row),
-            _ => self.rows.iter().find(|row| row.tag == tag),
+            _ => self.search(tag),
+        }
+    }
+
+    #[cold]
+    fn search(&self, tag: u16) -> Option<&'static Row> {
+        self.rows.iter().find(|row| row.tag == tag)
+    }
+
+    /// The tag at the front of `input`, if it is whole, and what is behind it.
+    #[inline(always)]
+    fn tag<'a>(&self, input: &'a [u8]) -> Option<(u16, &'a [u8])> {
+        // It has at most 2 bytes.
+        self.order.read(input, self.tag.size()).map(|(tag, rest)| (tag as u16, rest))
+    }
+
+    /// The head at the front of `input`, if it is whole and sound, and what is behind it. Why it is not, [`no_head`](Self::no_head) says:
+    /// with errors in it, this would be too large to be inlined, and what it finds would go through memory.
+    #[inline(always)]
+    fn sound_head<'a>(&self, input: &'a [u8]) -> Option<(Head, &'a [u8])> {
+        let (tag, rest) = self.tag(input)?;
+        let row = self.row(tag)?;
+        let tag_size = self.tag.size();
+        let length = |size| {
+            let (len, rest) = self.order.read(rest, size)?;
+            Some((tag_size + size, Some(len), rest))
+        };
+        // An arm for each, so that where the next message is does not wait for the table: the processor has guessed the arm by then.
+        let (len, body, rest) = match row.body {
+            Body::Fixed(fixed) => (tag_size, Some(fixed), rest),
+            Body::ToEnd => (tag_size, None, rest),
+            Body::U8 => length(1)?,
+            Body::U16 => length(2)?,
+            Body::U24 => length(3)?,
+            Body::U32 => length(4)?,
+            Body::U64 => length(8)?,
+        };
+        body.is_none_or(|len| len <= row.max).then_some((Head { row, len, body }, rest))
+    }
+
+    /// Why there is no head at the front of `input`; `Ok`: more of it must come.
+    #[cold]
+    fn no_head(&self, input: &[u8], ended: bool) -> Result<(), FrameError> {
+        let cut = |want: usize| match ended && !input.is_empty() {
+            true => Err(FrameError::Ended { got: input.len() as u64, want: want as u64 }),
+            false => Ok(()),
+        };
+        let tag_size = self.tag.size();
+        let Some((found, rest)) = self.tag(input) else { return cut(tag_size) };
+        let Some(row) = self.row(found) else {
+            return Err(FrameError::Tag { found, allowed: self.rows });
+        };
+        let size = row.body.length_size();
+        let len = match row.body {
+            Body::Fixed(len) => Some(len),
+            _ => self.order.read(rest, size).map(|(len, _)| len),
+        };
+        match len {
+            Some(len) if len > row.max => {
+                Err(FrameError::TooLong { name: row.name, len, max: row.max })
+            }
+            _ => cut(tag_size + size),
         }
     }
 
@@ -360,39 +433,9 @@ impl Tagged {
     /// come. No input at all is no message, and no error either: whether the stream may end there is the caller's to say.
     #[inline]
     pub fn head(&self, input: &[u8], ended: bool) -> Result<Option<Head>, FrameError> {
-        let cut = |want: usize| {
-            if ended && !input.is_empty() {
-                return Err(FrameError::Ended { got: input.len() as u64, want: want as u64 });
-            }
-            Ok(None)
-        };
-        let tag_size = self.tag.size();
-        // A tag has at most 2 bytes.
-        let Some(found) = self.order.read(input, tag_size).map(|tag| tag as u16) else {
-            return cut(tag_size);
-        };
-        let rest = input.get(tag_size..).unwrap_or_default();
-        let Some(row) = self.row(found) else {
-            return Err(FrameError::Tag { found, allowed: self.rows });
-        };
-        // An arm for each, so that where the next message is does not wait for the table: the processor has guessed the arm by then.
-        let length = |size| Some((size, Some(self.order.read(rest, size)?)));
-        let body = match row.body {
-            Body::Fixed(fixed) => Some((0, Some(fixed))),
-            Body::ToEnd => Some((0, None)),
-            Body::U8 => length(1),
-            Body::U16 => length(2),
-            Body::U24 => length(3),
-            Body::U32 => length(4),
-            Body::U64 => length(8),
-        };
-        let Some((size, body)) = body else { return cut(tag_size + row.body.length_size()) };
-        let len = tag_size + size;
-        match body {
-            Some(len) if len > row.max => {
-                Err(FrameError::TooLong { name: row.name, len, max: row.max })
-            }
-            body => Ok(Some(Head { row, len, body })),
+        match self.sound_head(input) {
+            Some((head, _)) => Ok(Some(head)),
+            None => self.no_head(input, ended).map(|()| None),
         }
     }
 
@@ -400,17 +443,33 @@ impl Tagged {
     /// the end of the stream is whole when the stream has `ended`.
     #[inline]
     pub fn frame<'a>(&self, input: &'a [u8], ended: bool) -> Result<Option<Frame<'a>>, FrameError> {
-        let Some(head) = self.head(input, ended)? else { return Ok(None) };
-        let rest = input.get(head.len..).unwrap_or_default();
-        let Some(len) = head.body else {
-            let frame = Frame { row: head.row, body: rest, len: input.len() };
-            return Ok(ended.then_some(frame));
-        };
-        match usize::try_from(len).ok().and_then(|len| rest.get(..len)) {
-            Some(body) => Ok(Some(Frame { row: head.row, body, len: head.len + body.len() })),
-            None if ended => Err(FrameError::Ended {
+        match self.whole(input) {
+            Some(frame) => Ok(Some(frame)),
+            None => self.no_frame(input, ended),
+        }
+    }
+
+    /// The message of known length at the front of `input`, if it is whole and sound.
+    #[inline(always)]
+    fn whole<'a>(&self, input: &'a [u8]) -> Option<Frame<'a>> {
+        let (head, rest) = self.sound_head(input)?;
+        let body = rest.get(..usize::try_from(head.body?).ok()?)?;
+        Some(Frame { row: head.row, body, len: head.len + body.len() })
+    }
+
+    /// What else is at the front of `input`.
+    #[cold]
+    fn no_frame<'a>(&self, input: &'a [u8], ended: bool) -> Result<Option<Frame<'a>>, FrameError> {
+        match self.head(input, ended)? {
+            // No message is without a byte.
+            _ if !ended || input.is_empty() => Ok(None),
+            Some(Head { row, len, body: None }) => {
+                let body = input.get(len..).unwrap_or_default();
+                Ok(Some(Frame { row, body, len: input.len() }))
+            }
+            Some(Head { len, body: Some(body), .. }) => Err(FrameError::Ended {
                 got: input.len() as u64,
-                want: len.saturating_add(head.len as u64),
+                want: body.saturating_add(len as u64),
             }),
             None => Ok(None),
         }
@@ -512,6 +571,17 @@ mod tests {
         let error = FrameError::TooLong { name: "FRAME", len: 10, max: 9 };
         assert_eq!(schema.frame(&stream[4..], false), Err(error));
         assert_eq!(schema.encode(0, 2).unwrap().as_bytes(), [0, 2]);
+    }
+
+    #[test]
+    fn without_a_tag_no_input_is_no_message() {
+        for body in [Body::Fixed(2), Body::U8, Body::ToEnd] {
+            let rows = [Row::new(0, "FRAME", body)].to_vec().leak();
+            let schema = Tagged::new(Tag::None, Order::Big, rows);
+            for ended in [false, true] {
+                assert_eq!(schema.frame(&[], ended), Ok(None), "{body:?}");
+            }
+        }
     }
 
     #[test]

@@ -16,22 +16,32 @@ fn body() -> impl Strategy<Value = Body> {
     ]
 }
 
-/// Any table. Its rows are never freed, as a table's never are.
+/// Any table: its tags count up, or have gaps. Its rows are never freed, as a table's never are.
 fn table() -> impl Strategy<Value = Tagged> {
     let max = prop_oneof![Just(u64::MAX), 0..400_u64];
-    let wide = any::<bool>();
+    let tag = prop_oneof![1 => Just(Tag::None), 3 => Just(Tag::U8), 3 => Just(Tag::U16)];
     let rows = btree_map(any::<u16>(), (body(), max), 1..8);
-    (wide, any::<bool>(), rows).prop_map(|(wide, big, rows)| {
-        let tag = if wide { Tag::U16 } else { Tag::U8 };
+    (tag, any::<bool>(), any::<bool>(), rows).prop_map(|(size, big, gaps, rows)| {
         let order = if big { Order::Big } else { Order::Little };
         let mut taken: Vec<Row> = Vec::new();
         for (tag, (body, max)) in rows {
-            let tag = if wide { tag } else { tag & 0xff };
+            let tag = match taken.last() {
+                Some(last) if !gaps => last.tag.wrapping_add(1),
+                _ => tag,
+            };
+            let tag = match size {
+                Tag::None => 0,
+                Tag::U8 => tag & 0xff,
+                Tag::U16 => tag,
+            };
             if taken.iter().all(|row| row.tag != tag) {
+                // Without a tag, a message without a body would be nothing at all.
+                let empty = size == Tag::None && body == Body::Fixed(0);
+                let body = if empty { Body::Fixed(1) } else { body };
                 taken.push(Row::new(tag, "ROW", body).at_most(max));
             }
         }
-        Tagged::new(tag, order, taken.leak())
+        Tagged::new(size, order, taken.leak())
     })
 }
 
@@ -43,10 +53,14 @@ fn message(table: &Tagged, which: usize, len: u64) -> Option<(&'static Row, Vec<
         Body::U8 => len & 0xff,
         _ => len,
     };
-    let head = table.encode(row.tag, len.min(row.max))?;
     let len = len.min(row.max);
-    let bytes = head.as_bytes().iter().copied().chain((0..len).map(|at| at as u8)).collect();
-    Some((row, bytes, head.as_bytes().len()))
+    let head = table.encode(row.tag, len);
+    assert_eq!(head.is_some(), row.fits(len), "{row:?}");
+    let head = head?;
+    let bytes = head.as_bytes().iter().copied().chain((0..len).map(|at| at as u8));
+    let bytes = bytes.collect::<Vec<_>>();
+    // Without a tag, all bytes to the end may be none.
+    (!bytes.is_empty()).then_some((row, bytes, head.as_bytes().len()))
 }
 
 proptest! {
