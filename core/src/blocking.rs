@@ -17,7 +17,7 @@ use crate::store::{OpenFile, OpenIn, Store, carry_out, release};
 /// A stream transport that can wait, with a clock to wait by.
 ///
 /// Any [`Read`] + [`Write`] is one in [`Plain`]; a transport with more to offer implements this. Every error is
-/// final, and is what a reset is ([`ErrorKind::TimedOut`]: the peer has vanished): a transport that has failed once must not report an orderly end afterwards.
+/// final, and is what a reset is ([`ErrorKind::TimedOut`]: the peer has vanished; or see [`is_ours`](Self::is_ours)): a transport that has failed once must not report an orderly end afterwards.
 pub trait Wire: Read + Write {
     /// Whether the transport has an end of the stream of its own (FIN), one for each direction.
     const ENDS: bool;
@@ -50,6 +50,13 @@ pub trait Wire: Read + Write {
 
     /// Resets the connection.
     fn abort(&mut self);
+
+    /// Whether an error is a failure of our own side, and not the connection's: a disk that is full, say, where the output goes to a file.
+    /// Then the conversation is aborted, for [`Reason::Failed`]. `false` by default.
+    fn is_ours(&self, error: &Self::Error) -> bool {
+        let _ = error;
+        false
+    }
 
     /// Whether the peer must see a reset, not an end, if the process dies. Does nothing where that cannot be had.
     fn arm(&mut self, armed: bool) {
@@ -496,6 +503,7 @@ impl<S: Session, W: Wire, St: Store> Line<'_, S, W, St> {
 
     fn failed(&mut self, error: W::Error) {
         match error.kind() {
+            _ if self.wire.is_ours(&error) => self.conversation.abort(Reason::Failed),
             ErrorKind::TimedOut => self.conversation.vanished(),
             _ => self.conversation.reset(),
         }

@@ -16,6 +16,7 @@ use anywire_core::session::Reason;
 use tracing::Level;
 
 use crate::clock;
+use crate::console::address::Peer;
 use crate::console::escape::Shown;
 use crate::console::lines::TOLD;
 use crate::console::words::{KEPT, Lasting, QUOTED, Quoted, Words, counted, how};
@@ -47,7 +48,7 @@ struct Visit {
 macro_rules! tell {
     ($level:expr, $link:expr, $($rest:tt)*) => {
         tracing::event!(
-            target: TOLD, $level, service = $link.service, peer = %$link.peer, $($rest)*
+            target: TOLD, $level, service = $link.service, peer = %Peer($link.peer), $($rest)*
         )
     };
 }

@@ -30,8 +30,8 @@ pub mod stdio {
 use std::io;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anywire_core::conversation::Limits;
@@ -218,12 +218,17 @@ pub struct Stopper {
     shared: Arc<Shared>,
 }
 
+/// Without a shortage for so long, the next one is told again.
+const CALM: Duration = Duration::from_secs(60);
+
 /// What the workers share.
 pub(crate) struct Shared {
     /// Open connections, over all workers.
     open: AtomicUsize,
     /// 0 while the server runs.
     stopping: AtomicUsize,
+    /// A shortage is not told again until then, for as long as it goes on.
+    quiet_until: Mutex<Option<Instant>>,
     /// Processes that did not end by themselves.
     killed: AtomicUsize,
     wakers: Vec<Arc<mio::Waker>>,
@@ -245,6 +250,12 @@ impl Shared {
             // It fails only if the worker is gone.
             let _ = waker.wake();
         }
+    }
+
+    /// Whether a shortage is to be told of, or goes on as it was told already, by whichever worker.
+    fn is_news(&self, now: Instant) -> bool {
+        let mut quiet_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet_until.replace(now + CALM).is_none_or(|until| until <= now)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -270,6 +281,7 @@ impl<St: HostStore> Server<St> {
         let shared = Arc::new(Shared {
             open: AtomicUsize::new(0),
             stopping: AtomicUsize::new(0),
+            quiet_until: Mutex::default(),
             killed: AtomicUsize::new(0),
             wakers: polls.iter().map(|(_, waker)| Arc::clone(waker)).collect(),
             observer: Arc::clone(&observer),

@@ -26,14 +26,14 @@ use crate::shim::reset_on_close;
 /// So many connections are accepted before others have their turn.
 const BATCH: usize = 64;
 
+/// So many where each takes the start of a process: all others of the worker's wait for that, children that have ended too.
+const BATCH_OF_PROCESSES: usize = 1;
+
 /// After the system ran out of something, accepting rests so long.
 const REST: Duration = Duration::from_millis(100);
 
 /// So long after the grace what was aborted has ended, unless it does not react at all.
 const LATE: Duration = Duration::from_secs(2);
-
-/// Without a shortage for so long, the next one is told again.
-const CALM: Duration = Duration::from_secs(60);
 
 /// Which connection: the number of its table, and its slot there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,8 +121,6 @@ pub(super) struct Worker<St: Store> {
     unserved: Option<Accepted>,
     /// It rests because there are as many connections as allowed: until one ends.
     full: bool,
-    /// A shortage is not told again until then, for as long as it goes on.
-    quiet_until: Option<Instant>,
     tables: Vec<Box<dyn Connections<St>>>,
     datagrams: Vec<(Box<dyn Served>, bool)>,
     /// Connections of this worker.
@@ -152,7 +150,6 @@ impl<St: HostStore> Worker<St> {
             rest: None,
             unserved: None,
             full: false,
-            quiet_until: None,
             tables: Vec::new(),
             datagrams: Vec::new(),
             open: 0,
@@ -306,8 +303,12 @@ impl<St: HostStore> Worker<St> {
                 return;
             }
         }
+        let batch = match self.options.engine {
+            Engine::Poll | Engine::Threads => BATCH,
+            Engine::Processes => BATCH_OF_PROCESSES,
+        };
         for at in 0..self.listeners.len() {
-            for _ in 0..BATCH {
+            for _ in 0..batch {
                 let Some(listener) = self.listeners.get_mut(at).filter(|listener| listener.ready)
                 else {
                     break;
@@ -373,7 +374,7 @@ impl<St: HostStore> Worker<St> {
         self.rest = Some(self.cx.now + REST);
         self.shared.observer.not_accepted(error);
         // Under load single connections pass in between.
-        if self.quiet_until.replace(self.cx.now + CALM).is_none_or(|until| until <= self.cx.now) {
+        if self.shared.is_news(self.cx.now) {
             tracing::warn!(%error, "connections cannot be accepted; trying again until they can");
         }
     }

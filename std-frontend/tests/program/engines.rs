@@ -130,7 +130,7 @@ fn a_flood_beyond_the_limit_waits_and_everybody_is_served() {
 #[test]
 fn without_descriptors_a_server_rests_and_goes_on_when_there_are_some() {
     for engine in ENGINES {
-        let mut server = start(engine, &["hello=0"], 1);
+        let mut server = start(engine, &["hello=0", "--workers", "2"], 1);
         let pid = Pid::from_raw(server.id() as i32);
         let mut first = connect(&server);
         greet(&mut first);
@@ -567,6 +567,26 @@ fn children_that_do_not_react_are_killed_when_the_server_should_have_ended() {
     );
     let counts = ["hello", "file"].map(|service| summed(&log, service, "aborted"));
     assert_eq!((counts, summed(&log, "hello", "stopped")), ([2, 1], 1), "{log}");
+}
+
+/// To start a process takes long: in between there is time for whatever else there is to do.
+#[test]
+fn connections_that_wait_do_not_keep_a_server_of_processes_from_stopping() {
+    const EACH: usize = 100;
+    let served = || {
+        let mut server = start("processes", &["hello=0", "hello=0", "hello=0"], 3);
+        server.signal(Signal::STOP);
+        let waiting: Vec<_> = (0..3 * EACH).map(|at| server.connect(at % 3)).collect();
+        server.signal(Signal::TERM);
+        server.signal(Signal::CONT);
+        let (code, log) = server.end();
+        assert_eq!(code, Some(0));
+        drop(waiting);
+        summed(&log, "hello", "conversations")
+    };
+    // Who is to hear the signal may have to wait for a processor.
+    let few = std::iter::repeat_with(served).take(5).any(|served| served < EACH as u64);
+    assert!(few, "all that the workers accept in one go were served first");
 }
 
 #[test]

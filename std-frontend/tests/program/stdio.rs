@@ -1,7 +1,7 @@
 //! `serve SERVICE --stdio`: over pipes, files, and sockets of either family.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{anywire, assert_output, run, text};
+use crate::harness::{anywire, assert_output, run, text, unread};
 
 const REPLY: &str = "I got \"x\" from you and I am sending it back.";
 
@@ -36,7 +36,7 @@ fn a_pipe_is_a_wire_and_its_end_is_the_peers() {
 fn a_transcript_goes_to_standard_error() {
     let output = run(stdio("message", &["-q", "--transcript"]), b"one\x1b\n");
     assert_output(&output, 0, "Message: one\x1b");
-    assert_eq!(text(&output.stderr), "('0.0.0.0', 0): one\\x1b\n");
+    assert_eq!(text(&output.stderr), "stdin: one\\x1b\n");
 }
 
 #[test]
@@ -70,6 +70,45 @@ fn files_pass_through_pipes_and_an_abort_is_exit_status_1() {
     assert_output(&output, 1, "OK");
     let entries = std::fs::read_dir(dir.path()).unwrap();
     assert_eq!(entries.count(), 2, "nothing is left of what was not whole");
+}
+
+#[test]
+fn what_fails_on_our_side_is_no_reset_by_the_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    std::fs::write(dir.path().join("a"), [7; 300_000]).unwrap();
+    let full = || Stdio::from(File::create("/dev/full").unwrap());
+    let folder = || Stdio::from(File::open(dir.path()).unwrap());
+    let (input, output) = ("cannot read standard input: ", "cannot write to standard output: ");
+    let mut failing = [
+        (stdio("hello", &[]), &b"x"[..], output, "No space left"),
+        (stdio("file", &["--dir", path]), b"a\n", output, "No space left"),
+        (stdio("hello", &[]), b"", input, "Is a directory"),
+        (stdio("echo", &["--log-format", "json"]), b"x", output, "No space left"),
+    ];
+    for (at, (command, sent, what, why)) in failing.iter_mut().enumerate() {
+        let mut questions = tempfile::tempfile().unwrap();
+        questions.write_all(sent).unwrap();
+        questions.rewind().unwrap();
+        match at {
+            2 => command.stdin(folder()).stdout(Stdio::piped()),
+            _ => command.stdin(questions).stdout(full()),
+        };
+        let output = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert_output(&output, 1, "");
+        let told = text(&output.stderr);
+        assert!(told.contains(*what) && told.contains(*why), "{told}");
+        assert!(!told.contains("reset") && !told.contains("0.0.0.0"), "{told}");
+        assert!(told.contains("stdin") && told.contains("aborted"), "{told}");
+    }
+    // Nobody reads any more: that is the peer's doing.
+    let mut command = stdio("hello", &[]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(unread()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_output(&output, 1, "");
+    assert!(text(&output.stderr).contains("reset by the peer"), "{}", text(&output.stderr));
 }
 
 #[test]

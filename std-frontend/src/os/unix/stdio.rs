@@ -9,6 +9,7 @@ use anywire_core::conversation::Limits;
 use anywire_core::event::{End, Event};
 use anywire_core::instant::Instant;
 use anywire_core::service::{About, StreamService};
+use anywire_core::session::Reason;
 use anywire_core::store::Store;
 use embedded_io::{ErrorType, Read, Write};
 use rustix::event::{PollFd, PollFlags};
@@ -33,7 +34,8 @@ pub(crate) fn can_converse() -> io::Result<()> {
 /// Holds one conversation of `service` on standard input and output, and says how it ended.
 ///
 /// If they are one TCP connection it is served as one, and an abort is a reset when this process ends: that should be next. Otherwise standard
-/// input's end is the peer's, ours is that standard output is closed, and of an abort nothing tells but what this returns.
+/// input's end is the peer's, ours is that standard output is closed, and of an abort nothing tells but what this returns: an error if
+/// it was for one of standard input or output that is not the peer's doing. The peer has no address then, and is `0.0.0.0:0`.
 pub fn converse(
     service: impl StreamService,
     mut store: impl Store,
@@ -65,8 +67,12 @@ pub fn converse(
     let link = link(nobody, nobody);
     let mut host = LinkHost { link: &link, observer };
     let kind = FileType::from_raw_mode(rustix::fs::fstat(stdout())?.st_mode);
-    let mut wire = Piped { kind, orders, told: Told::GoOn };
-    Ok(hold(session, &mut wire, &mut store, &mut host, limits))
+    let mut wire = Piped { kind, orders, told: Told::GoOn, failed: None };
+    let end = hold(session, &mut wire, &mut store, &mut host, limits);
+    match wire.failed {
+        Some(error) if end == End::Aborted(Reason::Failed) => Err(error),
+        _ => Ok(end),
+    }
 }
 
 fn about<S: StreamService>(_: &S) -> About {
@@ -119,6 +125,19 @@ struct Piped<'o> {
     kind: FileType,
     orders: &'o Orders,
     told: Told,
+    /// What has failed on our side.
+    failed: Option<io::Error>,
+}
+
+impl Piped<'_> {
+    /// An error, kept if it is ours.
+    fn failed(&mut self, what: &str, error: Errno) -> io::Error {
+        let error = io::Error::from(error);
+        if self.is_ours(&error) {
+            self.failed = Some(io::Error::new(error.kind(), format!("cannot {what}: {error}")));
+        }
+        error
+    }
 }
 
 /// A pipe that has room has room for so many bytes; a write of more might block.
@@ -136,7 +155,7 @@ impl Read for Piped<'_> {
                 Err(Errno::AGAIN) => {
                     self.wait(Interest::Read, None)?;
                 }
-                done => return Ok(done?),
+                done => return done.map_err(|error| self.failed("read standard input", error)),
             }
         }
     }
@@ -158,7 +177,9 @@ impl Write for Piped<'_> {
                 Err(Errno::AGAIN) => {
                     self.wait(Interest::Write, None)?;
                 }
-                done => return Ok(done?),
+                done => {
+                    return done.map_err(|error| self.failed("write to standard output", error));
+                }
             }
         }
     }
@@ -203,6 +224,13 @@ impl Wire for Piped<'_> {
 
     /// A pipe knows of none: the exit status tells.
     fn abort(&mut self) {}
+
+    /// All but what tells that there is nobody at the other end any more.
+    fn is_ours(&self, error: &io::Error) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+        let gone = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected];
+        !gone.contains(&error.kind()) && !shim::has_vanished(error)
+    }
 
     fn told(&mut self) -> Told {
         self.told = self.orders.behind(self.told);
