@@ -47,7 +47,8 @@ fn open(path: &Path) -> io::Result<File> {
         Some("-") => os::stdin_file()?,
         _ => File::open(path)?,
     };
-    if file.metadata()?.is_dir() {
+    // Windows knows nothing of a pipe.
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     Ok(file)

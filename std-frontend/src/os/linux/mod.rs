@@ -21,6 +21,9 @@ pub(crate) use unsent::unacknowledged;
 /// epoll, epoll(7) says. Elsewhere a read must say that it would block.
 pub(crate) const SHORT_READ_IS_LAST: bool = true;
 
+/// The same for a write that takes less than it was given, and room.
+pub(crate) const SHORT_WRITE_IS_LAST: bool = true;
+
 /// How bytes are sent to a socket that may block, and that may be gone.
 pub(crate) const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 

@@ -27,7 +27,7 @@ enum Mode {
 
 static MODE: Mutex<Mode> = Mutex::new(Mode::Foreign);
 
-/// What stops us, lets us go on, or ends us, unless it asks a server to end: that is for [`signals`](crate::cli::signals).
+/// What stops us, lets us go on, or ends us, unless it asks a server to end: that is for `cli::signals`.
 const SIGNALS: [i32; 9] =
     [SIGTSTP, SIGCONT, SIGHUP, SIGQUIT, SIGABRT, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU];
 

@@ -21,7 +21,7 @@ use crate::engine::jobs::{self, Done};
 use crate::engine::transfer::{Halt, HostStore};
 use crate::engine::worker::Key;
 use crate::engine::{Link, LinkHost, Observer, Protocol};
-use crate::os::{AsFd as _, SHORT_READ_IS_LAST, unacknowledged};
+use crate::os::{AsFd as _, SHORT_READ_IS_LAST, SHORT_WRITE_IS_LAST, unacknowledged};
 use crate::shim::{has_vanished, reset_on_close};
 
 /// So many turns, and others are served first.
@@ -465,12 +465,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         }
         let Some(mut stream) = self.stream.as_ref() else { return };
         let written = match nonblocking(|| stream.write(output)) {
-            Ok(written) => written.unwrap_or(0),
+            Ok(written) => written,
             Err(error) => return self.broke(&error),
         };
-        let left = output.get(written..).unwrap_or_default();
+        let left = output.get(written.unwrap_or(0)..).unwrap_or_default();
         if !left.is_empty() {
-            self.writable = false;
+            self.writable = written.is_some() && !SHORT_WRITE_IS_LAST;
             cx.kept += left.len();
             let rest = self.rest();
             (rest.pending, rest.written) = (left.to_vec(), 0);
