@@ -12,8 +12,8 @@ use smoltcp::phy::Medium;
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::socket::{AnySocket, Socket};
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpEndpoint, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Packet,
-    TcpPacket,
+    EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol, Ipv4Address, Ipv4Packet,
+    Ipv6Packet, TcpPacket,
 };
 
 use crate::syn::{Segment, carried};
@@ -31,7 +31,7 @@ pub struct Sockets<'a> {
     /// When the others are to be asked again.
     dues: [Option<Instant>; SETS],
     /// In which set a connection was last: nothing more than a place to look first.
-    hints: [u8; HINTS],
+    hints: [[Hint; WAYS]; BUCKETS],
     /// The segments in fragments that came last.
     fragmented: [Option<Fragmented>; 4],
     /// There is more than one set.
@@ -60,8 +60,31 @@ const SETS: usize = 64;
 /// So many sockets, and all that are none of TCP, are in the first set.
 const FIRST: usize = 32;
 
-/// A power of two.
-const HINTS: usize = 2048;
+/// Where a connection may be; `of` is all that is remembered of whose hint it is.
+#[derive(Clone, Copy)]
+struct Hint {
+    of: u8,
+    set: u8,
+}
+
+/// As many as a byte can tell.
+const BUCKETS: usize = 256;
+
+/// So many connections have a bucket together before they are in each other's way.
+const WAYS: usize = 8;
+
+/// The bucket of a connection's hint, and what tells it from most others there.
+fn bucket(local: IpEndpoint, peer: IpEndpoint) -> (usize, u8) {
+    let last = |addr: IpAddress| match addr {
+        IpAddress::Ipv4(addr) => u32::from(addr),
+        IpAddress::Ipv6(addr) => addr.to_bits() as u32,
+    };
+    let addrs = last(local.addr).rotate_left(16) ^ last(peer.addr);
+    let ports = u32::from(local.port) << 16 | u32::from(peer.port);
+    // The first bits depend on all: 2^32 over the golden ratio, as Knuth has it.
+    let [at, of, ..] = (addrs ^ ports).wrapping_mul(0x9e37_79b1).to_be_bytes();
+    (at.into(), of)
+}
 
 const ALL: u64 = u64::MAX;
 
@@ -94,7 +117,7 @@ impl<'a> Sockets<'a> {
             fed: 0,
             dirty: 0,
             dues: [None; SETS],
-            hints: [0; HINTS],
+            hints: [[Hint { of: 0, set: 0 }; WAYS]; BUCKETS],
             fragmented: [None; 4],
             many,
             spilled: 0,
@@ -285,7 +308,7 @@ impl<'a> Sockets<'a> {
     /// The set of a connection.
     fn connection(&mut self, local: IpEndpoint, peer: IpEndpoint) -> Option<usize> {
         let ends = (Some(local), Some(peer));
-        let at = usize::from(local.port.wrapping_mul(31) ^ peer.port) % HINTS;
+        let (at, of) = bucket(local, peer);
         let has = |set: &usize| {
             let set = self.sets.get(*set);
             let mut sockets = set.into_iter().flat_map(|set| set.iter());
@@ -296,10 +319,18 @@ impl<'a> Sockets<'a> {
                 })
             })
         };
-        let hinted = self.hints.get(at).map(|&set| usize::from(set)).filter(has);
-        let set = hinted.or_else(|| (0..SETS).find(has))?;
-        if let Some(hint) = self.hints.get_mut(at) {
-            *hint = set as u8;
+        let hints = self.hints.get(at).into_iter().flatten();
+        let mut hinted = hints.filter(|hint| hint.of == of).map(|hint| usize::from(hint.set));
+        if let Some(set) = hinted.find(has) {
+            return Some(set);
+        }
+        let set = (0..SETS).find(has)?;
+        if let Some(hints) = self.hints.get_mut(at) {
+            // The oldest goes.
+            hints.rotate_right(1);
+            if let Some(hint) = hints.first_mut() {
+                *hint = Hint { of, set: set as u8 };
+            }
         }
         Some(set)
     }
@@ -578,6 +609,21 @@ mod tests {
                     sockets.place(Medium::Ip, &broken);
                 }
             }
+        }
+    }
+
+    /// Linux takes ports for its connections here and there, but only even ones.
+    #[test]
+    fn a_thousand_connections_of_one_peer_leave_each_other_their_hints() {
+        for (first, step) in [(32_768, 2), (32_769, 26), (1024, 64), (40_000, 24)] {
+            let mut buckets = [0; BUCKETS];
+            for n in 0..1000 {
+                let local = IpEndpoint::new(Ipv4Address::from(LOCAL).into(), 7);
+                let peer = IpEndpoint::new(Ipv4Address::from(PEER).into(), first + n * step);
+                buckets[bucket(local, peer).0] += 1;
+            }
+            let crowded: usize = buckets.iter().filter(|&&busy| busy > WAYS).sum();
+            assert!(crowded < 50, "{crowded} {first} {step}");
         }
     }
 
