@@ -37,12 +37,18 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(10))
     .with_retries(3);
 
+/// Whether what is accepted has all its listener's options, for certain: it need not be given them then.
+pub(super) const IS_INHERITED: bool = cfg!(target_os = "linux");
+
 fn listen(addr: SocketAddr, backlog: i32, shared: bool, armed: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     os::reuse_address(&socket)?;
     os::share_port(&socket, shared)?;
     both_families(&socket, addr)?;
-    // What is accepted inherits it.
+    // What is accepted inherits these.
+    if IS_INHERITED {
+        socket.set_tcp_nodelay(true)?;
+    }
     reset_on_close(SockRef::from(&socket), armed);
     serve_on(SockRef::from(&socket))?;
     socket.bind(&addr.into())?;
@@ -99,6 +105,7 @@ mod tests {
             assert!(accepted.keepalive().unwrap() && accepted.out_of_band_inline().unwrap());
             assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
             assert_eq!(accepted.tcp_keepalive_retries().unwrap(), 3);
+            assert_eq!(accepted.tcp_nodelay().unwrap(), IS_INHERITED);
             assert_eq!(accepted.linger().unwrap(), armed.then_some(Duration::ZERO));
         }
     }

@@ -17,6 +17,7 @@ use super::connections::{Connections, Readiness, Unserved};
 use super::context::Context;
 use super::datagrams::Served;
 use super::jobs::Jobs;
+use super::listener::IS_INHERITED;
 use super::threads::Ended;
 use super::transfer::HostStore;
 use super::{Engine, Link, Options, Protocol, Shared};
@@ -330,7 +331,9 @@ impl<St: HostStore> Worker<St> {
                         self.allowed -= 1;
                         self.open += 1;
                         // One write per reply, and each goes out at once.
-                        let _ = stream.set_nodelay(true);
+                        if !IS_INHERITED {
+                            let _ = stream.set_nodelay(true);
+                        }
                         let local = match local.ip().is_unspecified() {
                             true => stream.local_addr().unwrap_or(local),
                             false => local,

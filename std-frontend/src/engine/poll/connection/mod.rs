@@ -18,6 +18,7 @@ use crate::clock;
 use crate::engine::connections::Readiness;
 use crate::engine::context::Context;
 use crate::engine::jobs::{self, Done};
+use crate::engine::listener::IS_INHERITED;
 use crate::engine::transfer::{Halt, HostStore};
 use crate::engine::worker::Key;
 use crate::engine::{Link, LinkHost, Observer, Protocol};
@@ -117,7 +118,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         generation: u32,
         now: Instant,
     ) -> Self {
-        if S::END_PROVES {
+        if S::END_PROVES && !IS_INHERITED {
             reset_on_close(SockRef::from(&stream), true);
         }
         Self {
@@ -358,7 +359,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 if S::END_PROVES {
                     reset_on_close(SockRef::from(stream), false);
                 }
-                match stream.shutdown(Shutdown::Write) {
+                // Where that is all, the close that follows ends the stream as well.
+                let shut = match self.conversation.is_over_once_shut() && !self.broken {
+                    true => Ok(()),
+                    false => stream.shutdown(Shutdown::Write),
+                };
+                match shut {
                     Ok(()) => self.conversation.shut(cx.now),
                     Err(error) => self.broke(&error),
                 }
@@ -391,9 +397,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         match self.read(held, most, cx) {
             Ok(Some(n)) => {
                 self.due = false;
-                self.ended = n == 0;
-                // A silence begins when its last byte is here: that may be after the loop has woken up.
-                cx.now = clock::now();
+                self.ended |= n == 0;
+                if S::HOLD > 0 {
+                    // A silence begins when its last byte is here: that may be after the loop has woken up. What holds nothing
+                    // waits for none.
+                    cx.now = clock::now();
+                }
                 self.step(held + n, None, cx, observer);
                 Turn::More
             }
@@ -429,6 +438,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             None => self.readable = false,
             Some(n) if n < buf.len() && SHORT_READ_IS_LAST && !self.urgent => {
                 self.readable = self.read_closed;
+                // The end came behind all that was there to be read.
+                self.ended |= self.read_closed && !self.broken;
             }
             Some(_) => {}
         }
