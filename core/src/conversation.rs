@@ -311,6 +311,12 @@ impl<S: Session> Conversation<S> {
         }
     }
 
+    /// Whether nothing is left but our end of the stream, for the peer has ended it, too: then closing it does for
+    /// [`Want::Shutdown`].
+    pub fn is_over_once_shut(&self) -> bool {
+        self.peer_ended && matches!(self.stage, Stage::Finishing(_))
+    }
+
     /// `len` bytes that came after the last message were discarded.
     pub fn discarded(&mut self, len: u64, limits: &Limits) {
         if let Stage::Draining { end, discarded } = self.stage {

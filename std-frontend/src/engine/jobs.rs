@@ -1,9 +1,11 @@
 //! What may block, on threads of its own.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use anywire_core::request::{Answer, Refusal};
 use mio::net::TcpStream;
@@ -51,26 +53,79 @@ pub(super) enum Result {
 /// A worker's jobs, and the way their results come back.
 pub(super) struct Jobs<F> {
     /// `None`: there are none, because nothing is asked of them.
-    pool: Option<Arc<rayon::ThreadPool>>,
+    pool: Option<Arc<Pool>>,
     done: Arc<Mutex<Vec<Done<F>>>>,
     /// How many are out.
     out: Cell<usize>,
     waker: Arc<mio::Waker>,
 }
 
-/// The threads, shared by all workers.
-pub(super) fn pool(threads: usize) -> io::Result<Arc<rayon::ThreadPool>> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
-        .thread_name(|at| format!("files-{at}"))
-        .stack_size(256 << 10)
-        .build()
-        .map(Arc::new)
-        .map_err(io::Error::other)
+/// The threads, shared by all workers. Who has nothing to do sleeps at once: looking around for a while, as rayon's threads do, takes the
+/// processor from those that have.
+pub(super) struct Pool {
+    queue: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    work: VecDeque<Box<dyn FnOnce() + Send>>,
+    over: bool,
+}
+
+impl Pool {
+    pub(super) fn new(threads: usize) -> io::Result<Self> {
+        let pool = Self { queue: Arc::default() };
+        for at in 0..threads.max(1) {
+            let queue = Arc::clone(&pool.queue);
+            let thread = thread::Builder::new().name(format!("files-{at}")).stack_size(256 << 10);
+            thread.spawn(move || queue.work())?;
+        }
+        Ok(pool)
+    }
+
+    fn spawn(&self, work: impl FnOnce() + Send + 'static) {
+        self.queue.lock().work.push_back(Box::new(work));
+        self.queue.more.notify_one();
+    }
+}
+
+/// The threads go when they have done what waits.
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.queue.lock().over = true;
+        self.queue.more.notify_all();
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(work) = waiting.work.pop_front() {
+                drop(waiting);
+                work();
+                waiting = self.lock();
+            } else if waiting.over {
+                return;
+            } else {
+                waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
 }
 
 impl<F: Send + 'static> Jobs<F> {
-    pub(super) fn new(pool: Option<Arc<rayon::ThreadPool>>, waker: Arc<mio::Waker>) -> Self {
+    pub(super) fn new(pool: Option<Arc<Pool>>, waker: Arc<mio::Waker>) -> Self {
         Self { pool, done: Arc::default(), out: Cell::new(0), waker }
     }
 

@@ -42,7 +42,10 @@ fn listen(addr: SocketAddr, backlog: i32, shared: bool, armed: bool) -> io::Resu
     os::reuse_address(&socket)?;
     os::share_port(&socket, shared)?;
     both_families(&socket, addr)?;
-    // What is accepted inherits it.
+    // What is accepted inherits these.
+    if os::INHERITS_OPTIONS {
+        socket.set_tcp_nodelay(true)?;
+    }
     reset_on_close(SockRef::from(&socket), armed);
     serve_on(SockRef::from(&socket))?;
     socket.bind(&addr.into())?;
@@ -97,6 +100,7 @@ mod tests {
             let accepted = listener.accept().unwrap().0;
             let accepted = SockRef::from(&accepted);
             assert!(accepted.keepalive().unwrap() && accepted.out_of_band_inline().unwrap());
+            assert_eq!(accepted.tcp_nodelay().unwrap(), os::INHERITS_OPTIONS);
             // Windows does not tell.
             #[cfg(unix)]
             {

@@ -48,7 +48,7 @@ use crate::metrics::StepCounts;
 use crate::os;
 use connections::Connections;
 use datagrams::Datagrams;
-use jobs::Jobs;
+use jobs::{Jobs, Pool};
 use poll::Table;
 use processes::{ChildCommand, Processes};
 use threads::Threads;
@@ -287,7 +287,7 @@ impl<St: HostStore> Server<St> {
             observer: Arc::clone(&observer),
         });
         let pool = match options.engine {
-            Engine::Poll => Some(jobs::pool(options.file_threads)?),
+            Engine::Poll => Some(Arc::new(Pool::new(options.file_threads)?)),
             Engine::Threads | Engine::Processes => None,
         };
         let workers = polls

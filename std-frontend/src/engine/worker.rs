@@ -21,6 +21,7 @@ use super::threads::Ended;
 use super::transfer::HostStore;
 use super::{Engine, Link, Options, Protocol, Shared};
 use crate::clock;
+use crate::os;
 use crate::shim::reset_on_close;
 
 /// So many connections are accepted before others have their turn.
@@ -330,7 +331,9 @@ impl<St: HostStore> Worker<St> {
                         self.allowed -= 1;
                         self.open += 1;
                         // One write per reply, and each goes out at once.
-                        let _ = stream.set_nodelay(true);
+                        if !os::INHERITS_OPTIONS {
+                            let _ = stream.set_nodelay(true);
+                        }
                         let local = match local.ip().is_unspecified() {
                             true => stream.local_addr().unwrap_or(local),
                             false => local,

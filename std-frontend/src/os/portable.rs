@@ -17,6 +17,9 @@ pub(crate) const SHORT_READ_IS_LAST: bool = false;
 /// So it is for writes on Windows, where no event comes before a call that would block. kqueue tells of room by itself.
 pub(crate) const SHORT_WRITE_IS_LAST: bool = cfg!(unix);
 
+/// What is accepted may lack its listener's options.
+pub(crate) const INHERITS_OPTIONS: bool = false;
+
 /// Of a connection, all that an event may tell. Urgent data is in the stream, and nothing is told of it.
 pub(crate) const ALL: Interest = Interest::READABLE.add(Interest::WRITABLE);
 

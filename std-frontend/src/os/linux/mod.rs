@@ -24,6 +24,9 @@ pub(crate) const SHORT_READ_IS_LAST: bool = true;
 /// The same for a write that takes less than it was given, and room.
 pub(crate) const SHORT_WRITE_IS_LAST: bool = true;
 
+/// Whether what is accepted has its listener's options, for certain: it need not be given them then.
+pub(crate) const INHERITS_OPTIONS: bool = true;
+
 /// How bytes are sent to a socket that may block, and that may be gone.
 pub(crate) const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 

@@ -11,20 +11,25 @@ use rustix::pipe::SpliceFlags;
 use crate::engine::{Halt, HostReader, HostWriter, Received, Sent};
 use crate::folder::{FolderReader, FolderWriter};
 
-/// So much is looked at, read ahead and sent at once.
-const PIECE: usize = 256 << 10;
+/// So much is sent at once, and read ahead,
+const PIECE: usize = 1 << 20;
+
+/// and so often it is looked whether it is in the page cache.
+const LOOK: usize = 256 << 10;
 
 impl HostReader for FolderReader {
     type ReadAhead = Box<dyn FnOnce() + Send>;
 
     fn send(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<Sent<Self::ReadAhead>> {
-        let piece = most.min(PIECE);
         if self.at >= self.warm {
-            if self.is_cold(self.at) || self.is_cold(self.at + piece as u64 - 1) {
+            let end = self.at + most.min(PIECE) as u64;
+            let mut looks = (self.at..end).step_by(LOOK).chain([end.saturating_sub(1)]);
+            if looks.any(|at| self.is_cold(at)) {
                 return Ok(Sent::Cold(self.read_ahead()));
             }
-            self.warm = self.at + piece as u64;
+            self.warm = end;
         }
+        let piece = usize::try_from(self.warm - self.at).unwrap_or(PIECE).min(most);
         match rustix::fs::sendfile(socket, &*self.file, Some(&mut self.at), piece) {
             Ok(n) => Ok(Sent::Bytes(n)),
             Err(Errno::INVAL | Errno::NOSYS) => Ok(Sent::Unsupported),
@@ -49,11 +54,11 @@ impl FolderReader {
     /// Reads the next pieces into the page cache.
     fn read_ahead(&mut self) -> Box<dyn FnOnce() + Send> {
         let (file, from) = (std::sync::Arc::clone(&self.file), self.at);
-        self.warm = from + 4 * PIECE as u64;
+        self.warm = from + PIECE as u64;
         let until = self.warm;
         Box::new(move || {
             use std::os::unix::fs::FileExt;
-            let mut buf = vec![0; PIECE];
+            let mut buf = vec![0; LOOK];
             let mut at = from;
             while at < until {
                 // What cannot be read here cannot be sent either, and that is where it is told.

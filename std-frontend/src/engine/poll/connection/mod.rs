@@ -21,7 +21,9 @@ use crate::engine::jobs::{self, Done};
 use crate::engine::transfer::{Halt, HostStore};
 use crate::engine::worker::Key;
 use crate::engine::{Link, LinkHost, Observer, Protocol};
-use crate::os::{AsFd as _, SHORT_READ_IS_LAST, SHORT_WRITE_IS_LAST, unacknowledged};
+use crate::os::{
+    AsFd as _, INHERITS_OPTIONS, SHORT_READ_IS_LAST, SHORT_WRITE_IS_LAST, unacknowledged,
+};
 use crate::shim::{has_vanished, reset_on_close};
 
 /// So many turns, and others are served first.
@@ -101,6 +103,8 @@ pub(super) struct Observed<'o> {
 enum Turn {
     /// There is more to do.
     More,
+    /// There is, once others have had their turn.
+    Enough,
     /// There is nothing to do until an event, a deadline or another thread.
     Park,
     /// The connection is over.
@@ -115,7 +119,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         generation: u32,
         now: Instant,
     ) -> Self {
-        if S::END_PROVES {
+        if S::END_PROVES && !INHERITS_OPTIONS {
             reset_on_close(SockRef::from(&stream), true);
         }
         Self {
@@ -292,6 +296,7 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         for _ in 0..TURNS {
             match self.turn(key, cx, observer) {
                 Turn::More => {}
+                Turn::Enough => break,
                 // While another thread works for it, time is not the peer's.
                 Turn::Park if self.job => return true,
                 Turn::Park if self.due => {
@@ -355,7 +360,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
                 if S::END_PROVES {
                     reset_on_close(SockRef::from(stream), false);
                 }
-                match stream.shutdown(Shutdown::Write) {
+                // Where that is all, the close that follows ends the stream as well.
+                let shut = match self.conversation.is_over_once_shut() && !self.broken {
+                    true => Ok(()),
+                    false => stream.shutdown(Shutdown::Write),
+                };
+                match shut {
                     Ok(()) => self.conversation.shut(cx.now),
                     Err(error) => self.broke(&error),
                 }
@@ -388,9 +398,12 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         match self.read(held, most, cx) {
             Ok(Some(n)) => {
                 self.due = false;
-                self.ended = n == 0;
-                // A silence begins when its last byte is here: that may be after the loop has woken up.
-                cx.now = clock::now();
+                self.ended |= n == 0;
+                if S::HOLD > 0 {
+                    // A silence begins when its last byte is here: that may be after the loop has woken up. What holds nothing
+                    // waits for none.
+                    cx.now = clock::now();
+                }
                 self.step(held + n, None, cx, observer);
                 Turn::More
             }
@@ -426,6 +439,8 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             None => self.readable = false,
             Some(n) if n < buf.len() && SHORT_READ_IS_LAST && !self.urgent => {
                 self.readable = self.read_closed;
+                // The end came behind all that was there to be read.
+                self.ended |= self.read_closed && !self.broken;
             }
             Some(_) => {}
         }
