@@ -147,12 +147,24 @@ enum Shutdown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Ready,
+    /// Ready, though it had room enough, and waits for input alone.
+    Settled,
     Waiting,
     Asking,
-    Moving { sending: bool, left: Option<u64>, moved: u64 },
-    Moved { moved: u64, stop: Stop },
+    Moving {
+        sending: bool,
+        left: Option<u64>,
+        moved: u64,
+    },
+    Moved {
+        moved: u64,
+        stop: Stop,
+    },
     Finishing(End),
-    Draining { end: End, discarded: u64 },
+    Draining {
+        end: End,
+        discarded: u64,
+    },
     Closed(End),
 }
 
@@ -191,7 +203,7 @@ impl<S: Session> Conversation<S> {
             _ => {}
         }
         match self.stage {
-            Stage::Ready | Stage::Moved { .. } => Want::Step,
+            Stage::Ready | Stage::Settled | Stage::Moved { .. } => Want::Step,
             Stage::Waiting => Want::Input,
             Stage::Asking => Want::Answer,
             Stage::Moving { sending: true, left, .. } => Want::Send { left: left.unwrap_or(0) },
@@ -232,6 +244,7 @@ impl<S: Session> Conversation<S> {
             self.shutdown = Shutdown::Wanted;
         }
         let untaken = io.input();
+        let roomy = io.room() >= S::ROOM;
         self.untaken = untaken.len();
         self.received += used.taken as u64;
         self.sent += used.put as u64;
@@ -252,7 +265,11 @@ impl<S: Session> Conversation<S> {
                 self.wake = wake;
                 // What was put makes room once it is out, and the session may have been waiting for that.
                 self.blind = used.put > 0;
-                if self.blind { Stage::Ready } else { Stage::Waiting }
+                match self.blind {
+                    true if roomy && wake.is_none() => Stage::Settled,
+                    true => Stage::Ready,
+                    false => Stage::Waiting,
+                }
             }
             Halt::Ask => {
                 self.since = now;
@@ -382,6 +399,16 @@ impl<S: Session> Conversation<S> {
         (self.since, self.spoke) = (now, now);
     }
 
+    /// All that was put is out. A session that had [`ROOM`](Session::ROOM) left, and has no deadline, waits for input alone: it need not be
+    /// stepped for that, and [`want`](Self::want) says so. Drivers that do not call this step such a session once more.
+    pub fn settle(&mut self, now: Instant) {
+        if matches!(self.stage, Stage::Settled) {
+            self.blind = false;
+            self.stage = Stage::Waiting;
+            self.retire_if_idle(now);
+        }
+    }
+
     /// When something must happen though nothing moves; `pending`: some output is not out yet.
     pub fn deadline(&self, limits: &Limits, pending: bool) -> Option<Instant> {
         let idle = limits.idle.map(|idle| self.since + idle);
@@ -390,7 +417,7 @@ impl<S: Session> Conversation<S> {
             Stage::Draining { .. } => Some(self.since + limits.drain),
             _ if pending => idle,
             // The host may take as long as it likes.
-            Stage::Ready | Stage::Asking | Stage::Moved { .. } => None,
+            Stage::Ready | Stage::Settled | Stage::Asking | Stage::Moved { .. } => None,
             Stage::Waiting => {
                 let quiet = self.retires_at();
                 earliest(earliest(self.wake, quiet), self.limit(limits))
@@ -472,7 +499,7 @@ impl<S: Session> Conversation<S> {
 
     /// When a conversation that is to retire has been silent for long enough, if it is between messages.
     fn retires_at(&self) -> Option<Instant> {
-        let idle = self.phase == Phase::Between && self.stage == Stage::Waiting;
+        let idle = self.phase == Phase::Between && matches!(self.stage, Stage::Waiting);
         (self.retiring && idle).then(|| self.since + QUIET)
     }
 

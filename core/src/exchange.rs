@@ -40,6 +40,7 @@ impl<'a> Exchange<'a> {
     ///
     /// Drivers get this from [`Conversation::step`](crate::conversation::Conversation::step); it is public for those
     /// who test a session by hand.
+    #[inline]
     pub fn new(
         input: &'a [u8],
         ended: bool,
@@ -64,23 +65,27 @@ impl<'a> Exchange<'a> {
     }
 
     /// The same, for a session that shut down its sending in an earlier round.
+    #[inline]
     pub(crate) fn after_shutdown(mut self, shut: bool) -> Self {
         self.shut = shut;
         self
     }
 
     /// The same, for a session whose driver keeps no deadlines.
+    #[inline]
     pub(crate) fn without_time(mut self, timeless: bool) -> Self {
         self.timeless = timeless;
         self
     }
 
     /// The input not taken yet. It outlives the borrow of `self`, so that it can be put back out.
+    #[inline]
     pub fn input(&self) -> &'a [u8] {
         self.input.get(self.taken..).unwrap_or_default()
     }
 
     /// Takes the first `n` bytes of [`input`](Self::input): they are not offered again.
+    #[inline]
     pub fn take(&mut self, n: usize) {
         if n > self.input.len() - self.taken {
             self.breach = Some(Breach::TookTooMuch);
@@ -95,11 +100,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// How many bytes can be put.
+    #[inline]
     pub fn room(&self) -> usize {
         if self.shut { 0 } else { self.output.len() - self.put }
     }
 
     /// Puts as much of `bytes` as there is room for, and says how much that was.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> usize {
         if self.shut && !bytes.is_empty() {
             self.breach = Some(Breach::PutAfterShutdown);
@@ -115,6 +122,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Puts all of `parts`, one behind the other, or nothing and says `false`: a reply is never cut by the room.
+    #[inline]
     pub fn put_all(&mut self, parts: &[&[u8]]) -> bool {
         let len = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
         if len > self.room() && !self.shut {
@@ -147,6 +155,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Tells the host what happened.
+    #[inline]
     pub fn observe(&mut self, event: Event<'_>) {
         self.host.observe(event);
     }

@@ -37,6 +37,7 @@ impl Instant {
 impl Add<Duration> for Instant {
     type Output = Self;
 
+    #[inline]
     fn add(self, after: Duration) -> Self {
         let after = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
         Self { micros: self.micros.saturating_add(after) }
@@ -44,6 +45,7 @@ impl Add<Duration> for Instant {
 }
 
 /// The earlier of two deadlines, where `None` is never.
+#[inline]
 pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

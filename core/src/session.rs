@@ -15,7 +15,8 @@
 //!    remains of the body. So what is held is bounded, and what follows a body stays in the transport. A session that waits
 //!    has, with `ROOM` free, left less than `HOLD` bytes; with `HOLD` 0, none.
 //! 2. **Output** goes out before an ask, a transfer or a finish is carried out; while output is pending
-//!    the driver does not read. An abort may discard it: no reply put before an abort is promised.
+//!    the driver does not read. An abort may discard it: no reply put before an abort is promised. A session that waits with `ROOM` free, and
+//!    without a deadline, may not be stepped before there is more input, or the end.
 //! 3. **Answers.** An answer is taken in the step that brings it, even with no room. There is one open file at a time:
 //!    [`Request::Send`] needs one from `Open`; `Expect`, `Receive` and `Commit` one from `Create`; `Open`, `Create` and `Commit` give up
 //!    the one before. `ended` is offered only

@@ -4,9 +4,9 @@ use anywire_core::conversation::Want;
 use anywire_core::event::End;
 use anywire_core::name::FileName;
 use anywire_core::request::{Answer, Refusal, Request, Stop};
-use anywire_core::session::{Breach, Next, Phase, Reason};
+use anywire_core::session::{Breach, Next, Phase, Reason, Session};
 
-use super::{ms, rig, take_all, wait};
+use super::{Rig, ms, rig, take_all, wait};
 
 fn name() -> FileName<'static> {
     FileName::new(b"f").unwrap()
@@ -222,4 +222,48 @@ fn a_deadline_does_not_pass_while_output_keeps_the_driver_from_reading() {
     rig.step(b"b");
     let just_before = anywire_core::instant::Instant::from_micros(49_999);
     assert_eq!(*seen.borrow(), [(ms(0), 1), (just_before, 0), (ms(3000), 1)]);
+}
+
+/// Puts what it takes, and waits until `wake`.
+fn echo(wake: Option<u64>) -> Rig<impl Session> {
+    rig(move |io, _| {
+        let len = io.put(io.input());
+        io.take(len);
+        Next::Wait(Phase::Between, wake.map(ms))
+    })
+}
+
+#[test]
+fn whoever_had_room_enough_is_not_stepped_for_more() {
+    let mut rig = echo(None);
+    for input in [&b"ab"[..], b"cd"] {
+        assert_eq!(rig.step(input).put, 2);
+        // It may not be out.
+        assert_eq!(rig.want(), Want::Step);
+        rig.conversation.settle(ms(0));
+        assert_eq!(rig.want(), Want::Input);
+    }
+    assert_eq!(rig.output, b"abcd");
+}
+
+#[test]
+fn whoever_may_wait_for_room_or_for_the_time_is_stepped_once_its_output_is_out() {
+    let mut short = echo(None);
+    short.room = 3;
+    assert_eq!(short.step(b"abcd").put, 3);
+    let mut timed = echo(Some(50));
+    assert_eq!(timed.step(b"ab").put, 2);
+    short.conversation.settle(ms(0));
+    timed.conversation.settle(ms(0));
+    assert_eq!((short.want(), timed.want()), (Want::Step, Want::Step));
+    assert_eq!(short.step(b"").put, 1);
+    // Nor does it take anything else for a session that waits.
+    let mut asking = rig(|io, request| {
+        take_all(io);
+        *request = Some(Request::Commit);
+        Next::Ask
+    });
+    asking.step(b"a");
+    asking.conversation.settle(ms(0));
+    assert_eq!(asking.want(), Want::Answer);
 }

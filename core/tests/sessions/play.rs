@@ -258,6 +258,10 @@ impl<S: Session> Player<'_, S> {
         if used.put > 0 {
             self.writes.push(used.put);
         }
+        // Whoever lends one buffer to all says when it is out.
+        if !self.play.ring {
+            self.conversation.settle(now);
+        }
         if let Want::Abort(reason @ Reason::Broken(_)) = self.conversation.want() {
             panic!("{reason:?} in {:?}", self.play);
         }

@@ -470,6 +470,9 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         let used = self.conversation.step(lent, &mut host);
         self.hold(input.get(used.taken..).unwrap_or_default());
         self.write(used.put, cx);
+        if self.pending().is_empty() {
+            self.conversation.settle(cx.now);
+        }
     }
 
     /// Writes the first `len` bytes of the lent output, and keeps what the socket does not take.
