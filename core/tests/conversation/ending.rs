@@ -14,7 +14,7 @@ fn in_good_order_our_end_goes_first_and_then_the_peers_is_awaited() {
         Next::Finish
     });
     rig.step(b"");
-    assert_eq!(rig.want(), Want::Shutdown);
+    assert_eq!((rig.want(), rig.conversation.is_over_once_shut()), (Want::Shutdown, false));
     assert_eq!((rig.shut().want(), rig.ended()), (Want::Drain, None));
     rig.conversation.peer_ended();
     assert_eq!((rig.want(), rig.ended()), (Want::Close, Some((End::Finished, 0, 3))));
@@ -25,7 +25,7 @@ fn a_peer_that_has_ended_is_not_drained() {
     let mut rig = rig(|io, _| if io.ended() { Next::Finish } else { wait(Phase::Between) });
     rig.step(b"");
     rig.end();
-    assert_eq!(rig.want(), Want::Shutdown);
+    assert_eq!((rig.want(), rig.conversation.is_over_once_shut()), (Want::Shutdown, true));
     rig.shut().is_over(End::Finished);
 }
 
