@@ -64,9 +64,9 @@ pub(crate) trait Bound<T: Store>: Send {
     ) -> Result<Box<dyn Endpoint<T> + 'p>>;
 }
 
-/// The length of every TCP ring: four of the longest segments, and a page and three cache lines. Of one that never has much in it, little is
+/// The length of every TCP ring: four of the longest segments, and three cache lines. Of one that never has much in it, little is
 /// ever touched; with a power of two those little pieces of all rings would be in each other's way, in the same few places of each cache.
-pub(crate) const RING_LEN: usize = (256 << 10) + 4096 + 3 * 64;
+pub(crate) const RING_LEN: usize = (256 << 10) + 3 * 64;
 
 /// So many datagrams may wait in each direction,
 const DATAGRAMS: usize = 128;

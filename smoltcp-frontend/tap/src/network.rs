@@ -29,6 +29,10 @@ pub struct ServeOptions {
     /// How many connections may wait for a socket
     #[arg(long, value_name = "N", default_value_t = 1024)]
     backlog: u16,
+    /// Never sleep: answers come sooner, mostly where there are few connections, and the stack takes a whole processor, even while nothing
+    /// happens
+    #[arg(long)]
+    busy_poll: bool,
 }
 
 impl Network for Tap {
@@ -90,6 +94,7 @@ impl Network for Tap {
             backlog: serve.backlog.into(),
             grace: plan.grace,
             once: plan.once,
+            busy_poll: serve.busy_poll,
         };
         Server::new(station, options, plan.store, plan.observer)
     }

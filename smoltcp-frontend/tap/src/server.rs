@@ -46,6 +46,8 @@ pub struct Options {
     pub grace: Duration,
     /// Serve one conversation, or one datagram, and stop.
     pub once: bool,
+    /// Never sleep: what comes is seen at once, for a whole processor.
+    pub busy_poll: bool,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             backlog: 1024,
             grace: Duration::from_secs(5),
             once: false,
+            busy_poll: false,
         }
     }
 }
@@ -259,6 +262,7 @@ impl<T: Store<Reader: Send + 'static, Writer: Send + 'static>> Server<T> {
             once: self.options.once.then_some(common.datagrams),
             bell: self.bell,
             grace: self.options.grace,
+            busy: self.options.busy_poll,
         }
         .run()
     }
@@ -303,6 +307,8 @@ struct Running<'r, T: Store> {
     once: Option<Rc<Cell<u64>>>,
     bell: Arc<Bell>,
     grace: Duration,
+    /// It never sleeps.
+    busy: bool,
 }
 
 impl<'r, T: Store + 'r> Running<'r, T> {
@@ -349,9 +355,13 @@ impl<'r, T: Store + 'r> Running<'r, T> {
         }
     }
 
-    /// Sleeps until there is something to do; says whether the bell has rung.
+    /// Sleeps until there is something to do, if at all; says whether the bell has rung.
     fn sleep(&mut self, bell: Option<&Bell>, until: Option<Instant>) -> Result<bool> {
-        let due = earliest(until, self.stack.poll_at(clock::now(), &self.endpoints));
+        let due = if self.busy {
+            Some(Instant::ZERO)
+        } else {
+            earliest(until, self.stack.poll_at(clock::now(), &self.endpoints))
+        };
         wait(self.device.as_fd(), bell.map(AsFd::as_fd), due).context("cannot wait")
     }
 

@@ -15,6 +15,8 @@ pub enum Kind {
     Anywire,
     /// The same without offload.
     Plain,
+    /// Our stack, which never sleeps.
+    Busy,
     /// smoltcp's interface to TAP behind its fault injector, and sockets as its `examples/benchmark.rs` has them.
     Benchmark,
     /// smoltcp's interface to TAP, and a loop that echoes.
@@ -24,13 +26,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] =
-        [Self::Anywire, Self::Plain, Self::Benchmark, Self::Stock, Self::Veth];
+    pub const ALL: [Self; 6] =
+        [Self::Anywire, Self::Plain, Self::Busy, Self::Benchmark, Self::Stock, Self::Veth];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Anywire => "anywire",
             Self::Plain => "anywire --offload off",
+            Self::Busy => "anywire --busy-poll",
             Self::Benchmark => "smoltcp's benchmark",
             Self::Stock => "stock echo",
             Self::Veth => "epoll over veth",
@@ -39,6 +42,7 @@ impl Kind {
 
     pub fn does(self, work: &Work) -> bool {
         match work {
+            _ if self == Self::Busy => matches!(work, Work::PingPong { busy: 1, .. }),
             Work::Down | Work::Up => self != Self::Stock,
             Work::Datagrams { .. } => matches!(self, Self::Anywire | Self::Veth),
             _ => self != Self::Benchmark,

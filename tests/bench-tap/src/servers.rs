@@ -28,8 +28,9 @@ use crate::peer::Kind;
 pub fn serve(name: &str) -> Result<()> {
     let sockets = std::env::var("SOCKETS")?.parse()?;
     match Kind::ALL.into_iter().find(|kind| kind.name() == name) {
-        Some(Kind::Anywire) => anywire(sockets, Offload::On),
-        Some(Kind::Plain) => anywire(sockets, Offload::Off),
+        Some(Kind::Anywire) => anywire(sockets, Offload::On, false),
+        Some(Kind::Plain) => anywire(sockets, Offload::Off, false),
+        Some(Kind::Busy) => anywire(sockets, Offload::On, true),
         Some(Kind::Benchmark) => {
             let device = TunTapInterface::new("tap0", Medium::Ethernet)?;
             let fd = device.as_raw_fd();
@@ -77,10 +78,10 @@ impl Store for Nothing {
     fn abandon(&mut self, (): ()) {}
 }
 
-fn anywire(sockets: usize, offload: Offload) -> Result<()> {
+fn anywire(sockets: usize, offload: Offload, busy_poll: bool) -> Result<()> {
     let mut station = Station::default();
     station.link.offload = offload;
-    let options = Options { sockets, ..Options::default() };
+    let options = Options { sockets, busy_poll, ..Options::default() };
     let mut server = Server::new(station, options, Nothing, Arc::new(()))?;
     server.bind_stream(Echo, format!("192.168.69.1:{ECHO}").parse()?)?;
     server.bind_datagram(Echo, format!("192.168.69.1:{ECHO}").parse()?)?;

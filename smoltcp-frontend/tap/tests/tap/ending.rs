@@ -11,7 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::tcgetattr;
 use socket2::SockRef;
 
-use crate::harness::{Server, anywire_tap, assert_fails, exchange, run, sample, text};
+use crate::harness::{PATIENCE, Server, anywire_tap, assert_fails, exchange, run, sample, text};
 use crate::namespace::{ip, make_tap};
 
 crate::tests![
@@ -21,6 +21,7 @@ crate::tests![
     a_stopped_server_lets_a_file_go_on_within_the_grace,
     a_stopped_server_resets_what_the_grace_does_not_suffice_for,
     once_is_one_conversation_or_one_datagram,
+    a_busy_server_never_sleeps_and_obeys_all_the_same,
     a_peer_that_resets_leaves_nothing_behind,
     a_device_that_vanishes_ends_the_program,
     a_device_that_vanishes_ends_a_client_that_waits,
@@ -140,6 +141,33 @@ fn once_is_one_conversation_or_one_datagram() {
     socket.send(b"only").unwrap();
     assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 4);
     assert_eq!(server.end().0, Some(0));
+}
+
+fn a_busy_server_never_sleeps_and_obeys_all_the_same() {
+    let mut server = Server::start(&["hello", "--busy-poll"], 1);
+    let (before, begun) = (ticks(server.pid()), Instant::now());
+    while ticks(server.pid()) < before + 20 {
+        assert!(begun.elapsed() < PATIENCE, "it sleeps while nobody is there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut stream = server.connect();
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0; 44]).unwrap();
+    server.signal(Signal::TERM);
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    drop(stream);
+    assert_eq!(server.end().0, Some(0));
+
+    let mut server = Server::start(&["hello", "--busy-poll", "--once"], 1);
+    assert_eq!(exchange(server.connect(), b"x").len(), 44);
+    assert_eq!(server.end().0, Some(0));
+}
+
+/// The processor time that a process has used, in ticks of 10 ms.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 fn a_peer_that_resets_leaves_nothing_behind() {
