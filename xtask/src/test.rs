@@ -235,7 +235,7 @@ mod tests {
         let messages = [
             message(false, r#""/w/target/debug/interop""#),
             message(true, "null"),
-            message(true, r#""C:\\\\w\\\\interop-1.exe""#),
+            message(true, r#""C:\\w\\interop-1.exe""#),
             r#"{"reason":"build-finished","success":true}"#.into(),
         ];
         let program = TestProgram {
