@@ -19,11 +19,11 @@ HOLD = object()  # what a `serve` returns whose connection stays open until the 
 
 
 class Server:
-    """A TCP server on a free port, a thread for each connection: `serve(sock)`. What `serve` returns is kept."""
+    """A TCP server on a free port, a thread for each connection: `serve(sock)`. What `serve` returns is kept, in the order of connections."""
 
     def __init__(self, c, serve):
         self.listener = socket.create_server((c.host, 0), family=socket.AF_INET6 if ":" in c.host else socket.AF_INET)
-        self.port, self.serve, self.heard, self.threads = self.listener.getsockname()[1], serve, [], []
+        self.port, self.serve, self.heard, self.threads = self.listener.getsockname()[1], serve, {}, []
         self.done, self.lock = threading.Event(), threading.Lock()
 
     def __enter__(self):
@@ -42,13 +42,13 @@ class Server:
                 s, _ = self.listener.accept()
                 s.settimeout(STEP)
                 with self.lock:
-                    self.threads.append(threading.Thread(target=self.one, args=(s,), daemon=True))
+                    self.threads.append(threading.Thread(target=self.one, args=(s, len(self.threads)), daemon=True))
                     self.threads[-1].start()
 
-    def one(self, s):
+    def one(self, s, number):
         with s, contextlib.suppress(OSError):
             heard = self.serve(s)
-            self.heard.append(heard)
+            self.heard[number] = heard
             if heard is HOLD:
                 self.done.wait(4 * STEP)
 
@@ -57,7 +57,7 @@ class Server:
             threads = [*self.threads]
         for t in threads:
             t.join(STEP)
-        return self.heard
+        return [heard for _, heard in sorted(self.heard.items())]
 
 
 @contextlib.contextmanager

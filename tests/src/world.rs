@@ -1,6 +1,7 @@
 //! The harness: what a scenario calls, over any network, with cuts that it does not choose.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anywire_core::event::End;
 use anywire_core::session::Reason;
@@ -53,8 +54,12 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// or for so long, where what it takes gets lost on the way.
 const LOSSY_PAUSE: Duration = Duration::from_secs(120);
 
+/// Between two pieces of what is sent at once, half of the shortest silence that ends anything: the machine was busy, and made one of its own.
+const LATE: Duration = Duration::from_millis(25);
+
 /// A network, and how to cut.
 pub struct World<'n> {
+    late: Option<&'n AtomicBool>,
     network: &'n mut dyn Network,
     cuts: Cuts,
     random: fastrand::Rng,
@@ -68,7 +73,14 @@ impl<'n> World<'n> {
             Cuts::Random(seed) => seed,
             _ => 0,
         };
-        Self { network, cuts, random: fastrand::Rng::with_seed(seed), inboxes: Vec::new() }
+        let random = fastrand::Rng::with_seed(seed);
+        Self { late: None, network, cuts, random, inboxes: Vec::new() }
+    }
+
+    /// Sets `late` when time is real and what was to be sent without a silence may have had one: what comes of that is no failure.
+    pub fn note_late(mut self, late: &'n AtomicBool) -> Self {
+        self.late = Some(late).filter(|_| self.network.date().is_none());
+        self
     }
 
     /// The network itself.
@@ -157,12 +169,18 @@ impl<'n> World<'n> {
     /// Sends `bytes`, and keeps what comes back meanwhile for [`receive`](Self::receive).
     pub fn try_send(&mut self, stream: Handle, bytes: &[u8]) -> Result<(), Reset> {
         let mut sent = 0;
+        let mut since = Instant::now();
         while sent < bytes.len() {
             let mut piece = self.piece(sent, bytes.len());
             while piece > 0 {
-                let n = self.network.send(stream, &bytes[sent..sent + piece])?;
+                let n = self.network.send(stream, &bytes[sent..sent + piece]);
+                self.look_at_clock(sent, since);
+                let n = n?;
+                since = Instant::now();
                 (sent, piece) = (sent + n, piece - n);
-                let closed = self.receive_some(stream)?;
+                let closed = self.receive_some(stream);
+                self.look_at_clock(sent, since);
+                let closed = closed?;
                 if n == 0 {
                     assert!(!closed, "the server ended the stream after {sent} bytes");
                     let moved = self.network.wait(stream, Awaited::Both, self.patience());
@@ -171,6 +189,8 @@ impl<'n> World<'n> {
                         "the server takes no more after {sent} of {} bytes",
                         bytes.len()
                     );
+                    // That was the server's time.
+                    since = Instant::now();
                 }
             }
         }
@@ -180,6 +200,13 @@ impl<'n> World<'n> {
     /// The same, on a stream that must bear it.
     pub fn send(&mut self, stream: Handle, bytes: &[u8]) {
         self.try_send(stream, bytes).expect("the stream was reset");
+    }
+
+    /// Notes that between two pieces so much time has passed that it may be taken for a silence.
+    fn look_at_clock(&self, sent: usize, since: Instant) {
+        if let Some(late) = self.late.filter(|_| sent > 0 && since.elapsed() > LATE) {
+            late.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Receives what is there, and says whether the stream has ended.

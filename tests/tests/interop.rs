@@ -1,10 +1,38 @@
 //! The contract, tested from outside in Python: `tests/interop` against the programs, on both frontends.
 
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
 
 use anywire_tests::programs::{
     Served, directory, in_tap_shell, interop, program, python_is_missing,
 };
+use libtest_mimic::{Arguments, Trial};
+
+type Test = (&'static str, fn());
+
+const TESTS: [Test; 8] = [
+    ("the_std_servers_keep_the_contract", || std_servers("poll")),
+    ("the_std_servers_keep_the_contract_with_threads", || std_servers("threads")),
+    ("the_std_servers_keep_the_contract_with_processes", || std_servers("processes")),
+    ("the_smoltcp_servers_keep_the_contract", the_smoltcp_servers_keep_the_contract),
+    ("the_std_clients_keep_the_contract", the_std_clients_keep_the_contract),
+    ("the_smoltcp_clients_keep_the_contract", the_smoltcp_clients_keep_the_contract),
+    ("the_std_servers_tell_of_themselves", the_std_servers_tell_of_themselves),
+    ("the_smoltcp_servers_tell_of_themselves", the_smoltcp_servers_tell_of_themselves),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // All at once: each has servers and a folder of its own, and most of its checks wait.
+    arguments.test_threads.get_or_insert(TESTS.len());
+    let trials = TESTS.map(|(name, test)| {
+        let run = move || {
+            test();
+            Ok(())
+        };
+        Trial::test(name, run)
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
 
 fn left_out(frontend: &str) -> bool {
     std::env::var("ANYWIRE_FRONTEND").is_ok_and(|only| only != "all" && only != frontend)
@@ -43,21 +71,6 @@ const SECRET: &str = "42";
 /// A zone whose offset is easily got wrong: -03:30.
 const TZ: &str = "NST3:30";
 
-#[test]
-fn the_std_servers_keep_the_contract() {
-    std_servers("poll");
-}
-
-#[test]
-fn the_std_servers_keep_the_contract_with_threads() {
-    std_servers("threads");
-}
-
-#[test]
-fn the_std_servers_keep_the_contract_with_processes() {
-    std_servers("processes");
-}
-
 fn std_servers(engine: &str) {
     if left_out("std") || python_is_missing() {
         return;
@@ -86,7 +99,6 @@ fn std_servers(engine: &str) {
     assert_held(&output);
 }
 
-#[test]
 fn the_std_clients_keep_the_contract() {
     if left_out("std") || python_is_missing() {
         return;
@@ -100,7 +112,6 @@ fn the_std_clients_keep_the_contract() {
     assert_held(&output);
 }
 
-#[test]
 fn the_std_servers_tell_of_themselves() {
     if left_out("std") || python_is_missing() {
         return;
@@ -113,7 +124,6 @@ fn the_std_servers_tell_of_themselves() {
     }
 }
 
-#[test]
 fn the_smoltcp_servers_keep_the_contract() {
     if left_out("smoltcp") || python_is_missing() {
         return;
@@ -150,7 +160,6 @@ fn the_smoltcp_servers_keep_the_contract() {
     assert_held(&shell.env("TZ", TZ).output().unwrap());
 }
 
-#[test]
 fn the_smoltcp_clients_keep_the_contract() {
     if left_out("smoltcp") || python_is_missing() {
         return;
@@ -165,7 +174,6 @@ fn the_smoltcp_clients_keep_the_contract() {
     assert_held(&output.unwrap());
 }
 
-#[test]
 fn the_smoltcp_servers_tell_of_themselves() {
     if left_out("smoltcp") || python_is_missing() {
         return;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ const SLOWEST: usize = 20;
 
 /// So many trials run at once unless `--test-threads` says otherwise.
 const THREADS: usize = 8;
+
+/// A trial that failed when the machine was late is tried again, so many times at most. What is broken is broken each time.
+const TRIES: usize = 10;
 
 /// Where the matrix is to be written.
 const FILE: &str = "ANYWIRE_MATRIX";
@@ -162,8 +166,16 @@ fn noted(
     seed: u64,
 ) -> Result<(), Failed> {
     let since = Instant::now();
-    let ran = catch_unwind(AssertUnwindSafe(|| run(scenario, transport, cuts, seed)));
-    let result = ran.unwrap_or_else(|panic| Err(Failed::from(message(&*panic))));
+    let mut result = Ok(());
+    for _ in 0..TRIES {
+        let late = AtomicBool::new(false);
+        let ran = catch_unwind(AssertUnwindSafe(|| run(scenario, transport, cuts, seed, &late)));
+        result = ran.unwrap_or_else(|panic| Err(Failed::from(message(&*panic))));
+        if result.is_ok() || !late.into_inner() {
+            break;
+        }
+        eprintln!("{} is tried again: the machine was late", name(scenario, transport, cuts));
+    }
     let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
     MATRIX.note(at, transport.name, outcome);
     let mut took = TOOK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,9 +183,15 @@ fn noted(
     result
 }
 
-fn run(scenario: Scenario, transport: Transport, cuts: Cuts, seed: u64) -> Result<(), Failed> {
+fn run(
+    scenario: Scenario,
+    transport: Transport,
+    cuts: Cuts,
+    seed: u64,
+    late: &AtomicBool,
+) -> Result<(), Failed> {
     (transport.with)(scenario.setup(seed), &mut |network| {
-        (scenario.run)(&mut World::new(network, cuts))
+        (scenario.run)(&mut World::new(network, cuts).note_late(late));
     })?;
     Ok(())
 }

@@ -95,17 +95,20 @@ struct Trace<'w> {
 }
 
 impl<'w> Wire<'w> {
-    /// A wire with room for so many frames on their way from A to B, and from B to A.
+    /// A wire with room for so many frames on their way from A to B, and from B to A. What an earlier wire left in there is gone.
     pub fn new(to_b: &'w mut [Packet], to_a: &'w mut [Packet]) -> Self {
-        let direction = |packets| Direction {
-            packets,
-            on_the_way: 0,
-            high: 0,
-            link: Link::default(),
-            random: Random::new(0),
-            counters: Counters::default(),
-            busy: Instant::ZERO,
-            last: Instant::ZERO,
+        let direction = |packets: &'w mut [Packet]| {
+            packets.iter_mut().for_each(|packet| packet.due = None);
+            Direction {
+                packets,
+                on_the_way: 0,
+                high: 0,
+                link: Link::default(),
+                random: Random::new(0),
+                counters: Counters::default(),
+                busy: Instant::ZERO,
+                last: Instant::ZERO,
+            }
         };
         let trace = Trace { hash: 0xcbf2_9ce4_8422_2325, frames: 0, tap: None };
         let mut wire = Self { to_b: direction(to_b), to_a: direction(to_a), trace };

@@ -78,6 +78,25 @@ fn a_wire_that_nothing_is_wrong_with_keeps_all_and_their_order() {
 }
 
 #[test]
+fn a_wire_takes_nothing_over_from_an_earlier_one_on_its_memory() {
+    let (mut to_b, mut to_a) = ([Packet::EMPTY; 4], []);
+    for turn in 0..10 {
+        let mut wire = Wire::new(&mut to_b, &mut to_a);
+        assert_eq!(wire.due(), None);
+        let mut end = wire.end(Side::A);
+        let token = end.transmit(crate::time::to_smoltcp(Instant::ZERO)).unwrap();
+        token.consume(100, |room| room.copy_from_slice(&frame(100, turn)));
+        let mut end = wire.end(Side::B);
+        let (token, _) = end.receive(crate::time::to_smoltcp(Instant::ZERO)).unwrap();
+        assert_eq!(token.consume(number), turn);
+        // This one nobody takes.
+        let mut end = wire.end(Side::A);
+        let token = end.transmit(crate::time::to_smoltcp(Instant::ZERO)).unwrap();
+        token.consume(100, |room| room.copy_from_slice(&frame(100, 1000)));
+    }
+}
+
+#[test]
 fn loss_takes_its_share_and_the_rest_is_whole() {
     let link = Link { loss: PERCENT_20, ..Link::default() };
     let (arrivals, counters, _) = carry(link, 7, &every(MS, 500));

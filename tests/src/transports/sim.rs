@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -147,6 +148,13 @@ fn settings(limits: Limits, lossy: bool) -> Settings {
 /// Frames that may be on their way in one direction: a window of each connection of many, and many bytes in a frame each.
 const PACKETS: usize = 4096;
 
+/// Memory for them, both ways, that a trial is done with: to make it anew would take longer than most trials.
+static FREE: Mutex<Vec<[Vec<Packet>; 2]>> = Mutex::new(Vec::new());
+
+fn free() -> MutexGuard<'static, Vec<[Vec<Packet>; 2]>> {
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Sockets of the server's pool.
 const SOCKETS: usize = 64;
 
@@ -287,9 +295,11 @@ fn run<S: Served>(
     frames: Frames<'_>,
     peer: Peer<'_>,
 ) -> anyhow::Result<()> {
-    let (mut to_b, mut to_a) = (vec![Packet::EMPTY; PACKETS], vec![Packet::EMPTY; PACKETS]);
+    let used = free().pop();
+    let mut packets = used.unwrap_or_else(|| [(); 2].map(|()| vec![Packet::EMPTY; PACKETS]));
+    let [to_b, to_a] = &mut packets;
     let mut watch = |now, _, frame: &[u8]| frames(now, frame);
-    let mut wire = Wire::new(&mut to_b, &mut to_a);
+    let mut wire = Wire::new(to_b, to_a);
     wire.watch(&mut watch);
     wire.set_seed(setup.seed);
     wire.set_links(way.loss.map(link).unwrap_or_default());
@@ -302,10 +312,10 @@ fn run<S: Served>(
     let lent =
         stack::Memory { sockets: &mut sockets, output: &mut [], hold: &mut [], backlog: &mut [] };
     let mut client = Stack::new(&mut client, lent);
-    let mut free = Vec::new();
+    let mut streams = Vec::new();
     for rings in rings.chunks_exact_mut(2 * RING) {
         let (receive, send) = rings.split_at_mut(RING);
-        free.extend(Stream::new(&mut client, receive, send));
+        streams.extend(Stream::new(&mut client, receive, send));
     }
     let mut askers = Vec::new();
     for memory in &mut memories {
@@ -330,7 +340,8 @@ fn run<S: Served>(
 
     let net = Net::new(server, Node::client(client), wire);
     let server = way.server(S::PORT);
-    peer(&mut Sim { net, way, server, free, streams: Vec::new(), askers });
+    peer(&mut Sim { net, way, server, free: streams, streams: Vec::new(), askers });
+    free().push(packets);
     Ok(())
 }
 

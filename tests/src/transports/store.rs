@@ -1,7 +1,7 @@
 //! What the servers keep their files in, and how a scenario looks into it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anywire_core::name::FileName;
@@ -84,6 +84,12 @@ struct Shelf {
     log: Option<Vec<String>>,
 }
 
+/// The samples, which all stores share.
+static SAMPLES: LazyLock<BTreeMap<String, Arc<Vec<u8>>>> = LazyLock::new(|| {
+    let sample = |&(name, len): &(&str, usize)| (name.into(), Arc::new(samples::bytes(len)));
+    samples::FILES.iter().map(sample).collect()
+});
+
 /// A file that is being read, and how far it has been.
 #[derive(Debug)]
 pub(super) struct Reader(Arc<Vec<u8>>, usize);
@@ -99,8 +105,7 @@ pub(super) struct Writer {
 impl SharedStore {
     /// One with the samples, and perhaps with a log.
     pub(super) fn new(log: bool) -> Self {
-        let sample = |&(name, len): &(&str, usize)| (name.into(), Arc::new(samples::bytes(len)));
-        let files = samples::FILES.iter().map(sample).collect();
+        let files = SAMPLES.clone();
         Self(Arc::new(Mutex::new(Shelf { files, reading: 0, writing: 0, log: log.then(Vec::new) })))
     }
 
