@@ -1,5 +1,7 @@
 //! A folder whose calls can be held up, refused, or made to panic.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -40,35 +42,38 @@ impl Hooked {
 
     /// One that waits before each of these calls: it says which one it is, and goes on when it is told.
     pub(crate) fn gated(inner: FolderStore, gates: &'static [&'static str]) -> (Self, Gate) {
-        let ((calls, entered), (go, waits)) = (channel(), channel::<()>());
-        let waits = std::sync::Mutex::new(waits);
+        let (calls, entered) = channel();
         let hooked = Self::new(inner, move |call| {
             if gates.contains(&call) {
                 // When the test is over nobody tells any more.
-                let _ = calls.send(call);
-                let _ = waits.lock().unwrap().recv_timeout(TIMEOUT);
+                let (go, told) = channel();
+                let _ = calls.send((call, go));
+                let _ = told.recv_timeout(TIMEOUT);
             }
             Ok(())
         });
-        (hooked, Gate { entered, go })
+        (hooked, Gate { entered, held: RefCell::default() })
     }
 }
 
 /// The other side of [`Hooked::gated`].
 pub(crate) struct Gate {
-    entered: Receiver<&'static str>,
-    go: Sender<()>,
+    entered: Receiver<(&'static str, Sender<()>)>,
+    /// Those that have entered and wait, in that order.
+    held: RefCell<VecDeque<Sender<()>>>,
 }
 
 impl Gate {
     /// Waits until that call is about to be made.
     pub(crate) fn entered(&self, call: &str) {
-        assert_eq!(self.entered.recv_timeout(TIMEOUT).unwrap(), call);
+        let (entered, go) = self.entered.recv_timeout(TIMEOUT).unwrap();
+        assert_eq!(entered, call);
+        self.held.borrow_mut().push_back(go);
     }
 
-    /// Lets it be made.
+    /// Lets it be made: of several, the one that entered first.
     pub(crate) fn go(&self) {
-        self.go.send(()).unwrap();
+        self.held.borrow_mut().pop_front().expect("one has entered").send(()).unwrap();
     }
 }
 

@@ -92,6 +92,9 @@ fn a_server_that_runs_out_of_descriptors_refuses_or_makes_wait_and_recovers(engi
     // The hard limit stays as it is: to raise it again takes more than being the owner.
     let few = Rlimit { current: Some(40), maximum: getrlimit(Resource::Nofile).maximum };
     let before = prlimit(pid, Resource::Nofile, few).expect("the server is ours");
+    let silent: Vec<_> = (0..60).map(|_| server.upload()).collect();
+    server.wait_for_log("Too many open files");
+    drop(silent);
     let mut expected = vec![];
     for (name, reply) in rush(&server, 100) {
         match reply {
@@ -107,7 +110,6 @@ fn a_server_that_runs_out_of_descriptors_refuses_or_makes_wait_and_recovers(engi
     for name in expected {
         assert_eq!(version(&name, &std::fs::read(dir.path().join(&name)).unwrap()), 1);
     }
-    server.wait_for_log("Too many open files");
     prlimit(pid, Resource::Nofile, before).expect("the server is ours");
     for (name, reply) in rush(&server, 100) {
         assert_eq!(reply, Reply::End, "{name}");

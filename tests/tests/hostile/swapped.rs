@@ -13,6 +13,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 const DURATION: Duration = Duration::from_secs(2);
 
+/// On a machine that is busy with something else it takes longer until all has happened once.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 const SECRET: &[u8] = b"nobody may read this";
 
 /// What changes places with a file under the name.
@@ -73,6 +76,22 @@ struct Counts {
     not_sent: AtomicUsize,
 }
 
+impl Counts {
+    /// What has never come out.
+    fn missing(&self) -> Option<&'static str> {
+        let Self { stored, refused, aborted, sent, not_sent } = self;
+        let counts = [
+            ("stored", stored),
+            ("refused", refused),
+            ("aborted", aborted),
+            ("sent", sent),
+            ("not sent", not_sent),
+        ];
+        let never = counts.into_iter().find(|(_, count)| count.load(Ordering::Relaxed) == 0);
+        never.map(|(what, _)| what)
+    }
+}
+
 fn count(what: &AtomicUsize) {
     what.fetch_add(1, Ordering::Relaxed);
 }
@@ -121,22 +140,14 @@ fn a_link_that_comes_while_we_look_leads_nowhere(engine: &str) {
         }
         let (_until, begun) = (Until(&over), Instant::now());
         for turn in 0.. {
-            if begun.elapsed() > DURATION {
+            let enough = if counts.missing().is_none() { DURATION } else { PATIENCE };
+            if begun.elapsed() > enough {
                 break;
             }
             places.swap(OTHERS[turn % OTHERS.len()], 500);
         }
     });
-    let Counts { stored, refused, aborted, sent, not_sent } = counts;
-    for (what, count) in [
-        ("stored", stored),
-        ("refused", refused),
-        ("aborted", aborted),
-        ("sent", sent),
-        ("not sent", not_sent),
-    ] {
-        assert!(count.load(Ordering::Relaxed) > 0, "it showed nothing: {what} never happened");
-    }
+    assert_eq!(counts.missing(), None, "it showed nothing: that never happened");
     server.wait_for_rest();
     assert_eq!(fs::read(outside.join("secret")).unwrap(), SECRET);
     assert_eq!(names(&outside), ["secret"]);
