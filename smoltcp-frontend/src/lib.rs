@@ -12,6 +12,7 @@ mod duplicate_acks;
 pub mod endpoint;
 pub mod faults;
 mod fin;
+mod holes;
 #[cfg(feature = "dns")]
 pub mod names;
 mod neighbours;

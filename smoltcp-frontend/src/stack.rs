@@ -16,6 +16,7 @@ use crate::backlog::{Backlog, Parked};
 use crate::duplicate_acks::DuplicateAcks;
 use crate::endpoint::{Admission, Endpoint, Kit};
 use crate::fin::{Piece, Split};
+use crate::holes::Holes;
 use crate::neighbours::{self, Neighbours, Nowhere};
 use crate::observer::Observer;
 use crate::seek::Seek;
@@ -75,6 +76,7 @@ pub struct Stack<'a> {
     neighbours: Neighbours,
     seek: Seek,
     duplicate_acks: DuplicateAcks,
+    holes: Holes,
     /// The device had no room at the last poll.
     full: bool,
     unstick: Unstick,
@@ -125,6 +127,7 @@ impl<'a> Stack<'a> {
             neighbours: Neighbours::none(),
             seek: Seek::nobody(),
             duplicate_acks: DuplicateAcks::new(),
+            holes: Holes::none(),
             full: false,
             unstick: Unstick::new(),
             more: false,
@@ -304,7 +307,12 @@ impl<'a> Stack<'a> {
                 let sockets = &self.sockets;
                 match self.duplicate_acks.disguise(medium, frame, sockets, self.full, verified) {
                     Some(disguised) => self.feed(now, disguised.frame(), meta, tx),
-                    None => self.feed(now, frame, meta, tx),
+                    None => {
+                        self.feed(now, frame, meta, tx);
+                        for _ in 0..self.holes.duplicates(medium, frame, self.ip_mtu) {
+                            self.feed(now, frame, meta, Nowhere);
+                        }
+                    }
                 }
             });
         }

@@ -9,7 +9,10 @@ use anywire_core::service::hello::Hello;
 use anywire_core::session::{Next, Phase, Reason, Session};
 
 use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer};
+use smoltcp::wire::{IpAddress, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
+use super::floods::{ethernet, inject};
+use super::packets::{SEGMENT, packet};
 use super::*;
 
 fn ring(len: usize) -> SocketBuffer<'static> {
@@ -395,4 +398,47 @@ fn a_window_that_opens_after_minutes_is_used_at_once() {
     assert!(sim.read_all(at).unwrap() == content);
     let took = sim.net.now().saturating_since(opened);
     assert!(took < MS * 200, "{took:?}");
+}
+
+/// Linux, out of room, has dropped the first segment, and opens its window with each ACK that tells of that: none of them is a duplicate.
+#[test]
+fn a_hole_is_filled_at_once_though_the_window_moves() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 16_384), Settings::default())]
+    });
+    sim.file("a", &pattern(20_000));
+    let sent = Rc::<RefCell<Vec<TcpSeqNumber>>>::default();
+    let seen = sent.clone();
+    let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
+        if side == Side::A
+            && let Some(Ok(tcp)) = frame.get(34..).map(TcpPacket::new_checked)
+        {
+            seen.borrow_mut().push(tcp.seq_number());
+        }
+    };
+    sim.net.wire.watch(Box::leak(Box::new(tap)));
+    let to = TcpRepr { dst_port: 6565, ..SEGMENT };
+    let hear = |sim: &mut Sim, tcp: &TcpRepr<'_>| {
+        let [peer, local] = [9, 1].map(|last| IpAddress::v4(10, 0, 0, last));
+        inject(sim, &ethernet(9, &packet(peer, local, tcp)));
+        sim.net.run(MS);
+    };
+    let syn = TcpRepr { control: TcpControl::Syn, sack_permitted: true, ..to };
+    hear(&mut sim, &TcpRepr { window_len: 8000, max_seg_size: Some(1460), ..syn });
+    let first = sent.borrow().last().copied().unwrap() + 1;
+    let ack = TcpRepr { seq_number: SEGMENT.seq_number + 1, ack_number: Some(first), ..to };
+    hear(&mut sim, &TcpRepr { payload: b"a\n", window_len: 8000, ..ack });
+    let times = || sent.borrow().iter().filter(|&&seq| seq == first).count();
+    // What only acknowledges has that number, too.
+    let before = times();
+    let seq_number = ack.seq_number + 2;
+    let end = |len: i32| (first + len as usize).0 as u32;
+    for (window_len, len) in [(1000, 4000), (1100, 5000), (1200, 6000)] {
+        assert_eq!(times(), before + usize::from(window_len > 1100));
+        // Two segments behind the hole may have overtaken what is missing.
+        let len = if window_len == 1000 { 1460 + 2900 } else { len };
+        let sack_ranges = [Some((end(1460), end(len))), None, None];
+        hear(&mut sim, &TcpRepr { seq_number, window_len, sack_ranges, ..ack });
+    }
+    assert_eq!(times(), before + 1, "once is enough");
 }

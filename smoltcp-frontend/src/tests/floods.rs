@@ -38,7 +38,7 @@ fn datagrams() -> udp::Memory<'static> {
 }
 
 /// Puts a frame on the wire at the client's end, whoever it says it is from.
-fn inject(sim: &mut Sim, frame: &[u8]) {
+pub(super) fn inject(sim: &mut Sim, frame: &[u8]) {
     let now = crate::time::to_smoltcp(sim.net.now());
     if let Some(token) = sim.net.wire.end(Side::B).transmit(now) {
         token.consume(frame.len(), |room| room.copy_from_slice(frame));
@@ -46,7 +46,7 @@ fn inject(sim: &mut Sim, frame: &[u8]) {
 }
 
 /// A frame to the server from a host of its network, with an IPv4 packet in it.
-fn ethernet(from: u8, packet: &[u8]) -> Vec<u8> {
+pub(super) fn ethernet(from: u8, packet: &[u8]) -> Vec<u8> {
     let mut frame = vec![0; 14];
     let mut header = EthernetFrame::new_unchecked(&mut frame[..]);
     header.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, from]));
