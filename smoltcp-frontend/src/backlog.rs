@@ -3,11 +3,13 @@
 //! A peer whose SYN is dropped sends it again after 1 s, then 3 s: this is what a listen backlog saves. A SYN that is kept too long
 //! does no harm: its peer answers with a reset, and the socket listens again.
 //!
-//! Who has asked again goes before those who have asked once: he is there, and in a flood of SYNs from nowhere nobody else does.
+//! Who has asked again goes before those who have asked once: he is there, and in a flood of SYNs from nowhere nobody else does. So what there
+//! is no room for is not quite forgotten, and one of those comes in, in the place of one who has asked once, when it comes again.
 
 use core::time::Duration;
 
 use anywire_core::instant::Instant;
+use smoltcp::wire::IpAddress;
 
 use crate::syn::Syn;
 
@@ -18,14 +20,20 @@ pub struct Parked {
     len: usize,
     waits: Option<(Syn, Instant)>,
     again: bool,
+    /// Some of those that there was no room for: not of this one's, it is just where there is memory.
+    missed: [u32; MISSED],
 }
+
+/// With 1024 places, 3000 SYNs a second are remembered for longer than it takes until a peer asks again.
+const MISSED: usize = 8;
 
 impl Parked {
     /// The longest frame that can wait: Ethernet, IPv6 and TCP, with all the options there can be, are 114 bytes.
     pub const LEN: usize = 128;
 
     /// Memory for a SYN.
-    pub const EMPTY: Self = Self { frame: [0; Self::LEN], len: 0, waits: None, again: false };
+    pub const EMPTY: Self =
+        Self { frame: [0; Self::LEN], len: 0, waits: None, again: false, missed: [0; MISSED] };
 }
 
 /// A SYN waits no longer: by then its peer has sent it again, or has given up.
@@ -37,11 +45,13 @@ pub(crate) struct Backlog<'a> {
     /// Invariant: the first `len` wait.
     parked: &'a mut [Parked],
     len: usize,
+    /// Where the next one that is missed is noted.
+    next_missed: usize,
 }
 
 impl<'a> Backlog<'a> {
     pub(crate) fn new(parked: &'a mut [Parked]) -> Self {
-        Self { parked, len: 0 }
+        Self { parked, len: 0, next_missed: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,11 +60,17 @@ impl<'a> Backlog<'a> {
 
     /// Keeps a frame, in place of an earlier one that asked the same, and then before those that came once; says `false` if there is no room.
     pub(crate) fn park(&mut self, frame: &[u8], syn: Syn, now: Instant) -> bool {
-        let same = |parked: &Parked| parked.waits.is_some_and(|(other, _)| other == syn);
-        let at = self.waiting().iter().position(same).unwrap_or(self.len);
-        let (Some(parked), true) = (self.parked.get_mut(at), frame.len() <= Parked::LEN) else {
+        if frame.len() > Parked::LEN {
             return false;
-        };
+        }
+        let same = |parked: &Parked| parked.waits.is_some_and(|(other, _)| other == syn);
+        let known = self.waiting().iter().position(same);
+        let full = self.len == self.parked.len();
+        let at = known.unwrap_or_else(|| self.len.saturating_sub(usize::from(full)));
+        if known.is_none() && full && !self.makes_way(at, &syn) {
+            return false;
+        }
+        let Some(parked) = self.parked.get_mut(at) else { return false };
         if let Some(to) = parked.frame.get_mut(..frame.len()) {
             to.copy_from_slice(frame);
         }
@@ -69,6 +85,22 @@ impl<'a> Backlog<'a> {
             }
         }
         true
+    }
+
+    /// Whether the one at that place goes, for a peer that was missed before; notes one that was not.
+    fn makes_way(&mut self, at: usize, syn: &Syn) -> bool {
+        let print = fingerprint(syn);
+        if self.parked.iter().any(|parked| parked.missed.contains(&print)) {
+            return self.parked.get(at).is_some_and(|parked| !parked.again);
+        }
+        let places = (self.parked.len() * MISSED).max(1);
+        let next = self.next_missed % places;
+        let missed = self.parked.get_mut(next / MISSED).map(|parked| &mut parked.missed);
+        if let Some(place) = missed.and_then(|missed| missed.get_mut(next % MISSED)) {
+            *place = print;
+        }
+        self.next_missed = next + 1;
+        false
     }
 
     /// The SYN at a place in the queue.
@@ -100,9 +132,22 @@ impl<'a> Backlog<'a> {
     }
 }
 
+/// What tells a SYN from nearly all others; never 0.
+fn fingerprint(Syn { local, peer }: &Syn) -> u32 {
+    let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let address = |hash, addr: &IpAddress| match addr {
+        IpAddress::Ipv4(addr) => addr.octets().iter().fold(hash, mix),
+        IpAddress::Ipv6(addr) => addr.octets().iter().fold(hash, mix),
+    };
+    // FNV-1a.
+    let hash = address(address(0x811c_9dc5, &local.addr), &peer.addr);
+    let ports = [local.port.to_be_bytes(), peer.port.to_be_bytes()];
+    ports.as_flattened().iter().fold(hash, mix).max(1)
+}
+
 #[cfg(test)]
 mod tests {
-    use smoltcp::wire::{IpAddress, IpEndpoint};
+    use smoltcp::wire::IpEndpoint;
 
     use super::*;
 
@@ -142,6 +187,29 @@ mod tests {
         assert!(backlog.park(b"", syn(5), later) && backlog.park(b"", syn(6), later));
         backlog.park(b"", syn(6), later);
         assert_eq!([0, 1, 2, 3].map(|at| backlog.get(at).unwrap().0.peer.port), [3, 4, 6, 5]);
+    }
+
+    #[test]
+    fn who_was_missed_comes_in_when_he_asks_again() {
+        let mut memory = [Parked::EMPTY; 3];
+        let mut backlog = Backlog::new(&mut memory);
+        let mut park = |port| {
+            let kept = backlog.park(b"", syn(port), Instant::ZERO);
+            (kept, [0, 1, 2].map(|at| backlog.get(at).map_or(0, |(syn, _)| syn.peer.port)))
+        };
+        for port in 1..=3 {
+            park(port);
+        }
+        // So many can be remembered, and no more.
+        for port in 4..4 + 3 * MISSED as u16 {
+            assert_eq!(park(port), (false, [1, 2, 3]));
+        }
+        assert_eq!(park(4), (true, [4, 1, 2]));
+        assert_eq!(park(1000), (false, [4, 1, 2]));
+        assert_eq!(park(5), (true, [4, 5, 1]));
+        assert_eq!(park(6), (true, [4, 5, 6]));
+        // Those who are there all asked again.
+        assert_eq!(park(7), (false, [4, 5, 6]));
     }
 
     #[test]
