@@ -407,10 +407,13 @@ impl Tagged {
     /// Why there is no head at the front of `input`; `Ok`: more of it must come.
     #[cold]
     fn no_head(&self, input: &[u8], ended: bool) -> Result<(), FrameError> {
-        let cut = |want: usize| match ended && !input.is_empty() {
+        let cut = |want: usize| match ended {
             true => Err(FrameError::Ended { got: input.len() as u64, want: want as u64 }),
             false => Ok(()),
         };
+        if input.is_empty() {
+            return Ok(());
+        }
         let tag_size = self.tag.size();
         let Some((found, rest)) = self.tag(input) else { return cut(tag_size) };
         let Some(row) = self.row(found) else {
@@ -576,10 +579,13 @@ mod tests {
     #[test]
     fn without_a_tag_no_input_is_no_message() {
         for body in [Body::Fixed(2), Body::U8, Body::ToEnd] {
-            let rows = [Row::new(0, "FRAME", body)].to_vec().leak();
-            let schema = Tagged::new(Tag::None, Order::Big, rows);
-            for ended in [false, true] {
-                assert_eq!(schema.frame(&[], ended), Ok(None), "{body:?}");
+            // A message that is too long is none before it begins.
+            for max in [0, 100] {
+                let rows = [Row::new(0, "FRAME", body).at_most(max)].to_vec().leak();
+                let schema = Tagged::new(Tag::None, Order::Big, rows);
+                for ended in [false, true] {
+                    assert_eq!(schema.frame(&[], ended), Ok(None), "{body:?}");
+                }
             }
         }
     }
