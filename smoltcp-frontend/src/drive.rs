@@ -224,6 +224,7 @@ impl<S: Session> Open<S> {
             let sent = socket.send_slice(put).unwrap_or(0);
             debug_assert!(sent == used.put, "room is what the ring has free");
         }
+        self.conversation.settle(means.now);
     }
 
     /// Ends our side of the stream, as soon as that is [not too early](early_end).

@@ -189,6 +189,9 @@ impl Station {
     /// Whether there is a way to `ip`; if not, why.
     pub(crate) fn reaches(&self, ip: IpAddr) -> Result<()> {
         ensure!(!self.owns(ip), "{ip} is this stack's own address, and it does not talk to itself");
+        // RFC 1122, 3.2.1.3: it must not be seen outside a host.
+        ensure!(!ip.is_loopback(), "{ip} never leaves a host, and this stack is one of its own");
+        ensure!(!self.is_broadcast(ip), "{ip} is no station: it is a whole network's address");
         let routed = self.routers().iter().any(|router| router.is_ipv4() == ip.is_ipv4());
         let far = match ip {
             IpAddr::V4(_) => true,
@@ -199,6 +202,16 @@ impl Station {
             "there is no way to {ip}: it is in no network of ours, and there is no gateway to it (--gateway)"
         );
         Ok(())
+    }
+
+    /// Whether it is the first or the last address of a network of ours, where these are no station's (not so on a link of two, RFC 3021).
+    fn is_broadcast(&self, ip: IpAddr) -> bool {
+        self.all().any(|cidr| match (cidr, ip) {
+            (IpCidr::Ipv4(cidr), IpAddr::V4(ip)) if cidr.prefix_len() < 31 => {
+                cidr.broadcast() == Some(ip) || cidr.network().address() == ip
+            }
+            _ => false,
+        })
     }
 
     fn is_neighbour(&self, ip: IpAddr) -> bool {

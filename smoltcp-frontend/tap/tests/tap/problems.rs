@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::harness::{Server, anywire_tap, assert_fails, run, text};
+use crate::harness::{LINUX, Server, anywire_tap, assert_fails, run, text};
 use crate::namespace::{ip, make_tap};
 
 crate::tests![
@@ -91,6 +91,12 @@ fn gateways_and_names_that_lead_nowhere() {
     assert_fails(&client(&["--gateway", "10.0.0.1"]), "the gateway 10.0.0.1 is in no network");
     assert_fails(&client(&["--host", "localhost"]), "finding names needs --dns");
     assert_fails(&client(&["--host", "192.168.69.1"]), "does not talk to itself");
+    for loopback in ["127.0.0.1", "::1"] {
+        assert_fails(&client(&["--host", loopback, "--gateway", LINUX]), "never leaves a host");
+    }
+    for network in ["192.168.69.0", "192.168.69.255"] {
+        assert_fails(&client(&["--host", network]), "a whole network's address");
+    }
     let away = ["--address", "10.0.0.1/24", "--host", "192.168.69.100"];
     assert_fails(&client(&away), "there is no way to 192.168.69.100");
     let many = ["1", "2", "3", "4", "5"].map(|n| format!("--address=10.0.0.{n}/24"));
