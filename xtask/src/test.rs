@@ -163,7 +163,7 @@ fn run_all(runs: VecDeque<(String, Command)>) -> Result<()> {
         failed
     };
     let failed: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(run)).collect();
+        let threads: Vec<_> = (0..cores + 1).map(|_| scope.spawn(run)).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect()
     });
     ensure!(failed.is_empty(), "tests failed\n{}", failed.join("\n"));
