@@ -60,8 +60,10 @@ pub(super) struct Jobs<F> {
     waker: Arc<mio::Waker>,
 }
 
-/// The threads, shared by all workers. Who has nothing to do sleeps at once: looking around for a while, as rayon's threads do, takes the
-/// processor from those that have.
+/// So often a thread that has done something looks for more before it sleeps: to wake it takes longer.
+const LOOKS: usize = 64;
+
+/// The threads, shared by all workers.
 pub(super) struct Pool {
     queue: Arc<Queue>,
 }
@@ -110,13 +112,20 @@ impl Queue {
 
     fn work(&self) {
         let mut waiting = self.lock();
+        let mut looks = 0;
         loop {
             if let Some(work) = waiting.work.pop_front() {
                 drop(waiting);
                 work();
+                looks = LOOKS;
                 waiting = self.lock();
             } else if waiting.over {
                 return;
+            } else if looks > 0 {
+                looks -= 1;
+                drop(waiting);
+                thread::yield_now();
+                waiting = self.lock();
             } else {
                 waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }

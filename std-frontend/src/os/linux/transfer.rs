@@ -11,25 +11,26 @@ use rustix::pipe::SpliceFlags;
 use crate::engine::{Halt, HostReader, HostWriter, Received, Sent};
 use crate::folder::{FolderReader, FolderWriter};
 
-/// So much is sent at once, and read ahead,
+/// So much is sent at once if that is all, and so much is read ahead;
 const PIECE: usize = 1 << 20;
 
-/// and so often it is looked whether it is in the page cache.
+/// of more, so much. So often it is looked whether it is in the page cache.
 const LOOK: usize = 256 << 10;
 
 impl HostReader for FolderReader {
     type ReadAhead = Box<dyn FnOnce() + Send>;
 
     fn send(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<Sent<Self::ReadAhead>> {
-        if self.at >= self.warm {
-            let end = self.at + most.min(PIECE) as u64;
-            let mut looks = (self.at..end).step_by(LOOK).chain([end.saturating_sub(1)]);
+        // Of a long one a piece from wherever the last one ended: short rests between pieces cost more than a look.
+        let piece = if most <= PIECE { most } else { LOOK };
+        let end = self.at + piece as u64;
+        if self.warm < end {
+            let mut looks = (self.warm.max(self.at)..end).step_by(LOOK).chain([end - 1]);
             if looks.any(|at| self.is_cold(at)) {
                 return Ok(Sent::Cold(self.read_ahead()));
             }
             self.warm = end;
         }
-        let piece = usize::try_from(self.warm - self.at).unwrap_or(PIECE).min(most);
         match rustix::fs::sendfile(socket, &*self.file, Some(&mut self.at), piece) {
             Ok(n) => Ok(Sent::Bytes(n)),
             Err(Errno::INVAL | Errno::NOSYS) => Ok(Sent::Unsupported),
