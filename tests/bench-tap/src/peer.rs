@@ -26,8 +26,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Plain behind the others of ours: it leaves the device without offload, of which the next ones know nothing.
     pub const ALL: [Self; 6] =
-        [Self::Anywire, Self::Plain, Self::Busy, Self::Benchmark, Self::Stock, Self::Veth];
+        [Self::Anywire, Self::Busy, Self::Plain, Self::Benchmark, Self::Stock, Self::Veth];
 
     pub fn name(self) -> &'static str {
         match self {
