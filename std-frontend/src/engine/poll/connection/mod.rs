@@ -103,8 +103,6 @@ pub(super) struct Observed<'o> {
 enum Turn {
     /// There is more to do.
     More,
-    /// There is, once others have had their turn.
-    Enough,
     /// There is nothing to do until an event, a deadline or another thread.
     Park,
     /// The connection is over.
@@ -296,7 +294,6 @@ impl<S: Session, St: HostStore> Connection<S, St> {
         for _ in 0..TURNS {
             match self.turn(key, cx, observer) {
                 Turn::More => {}
-                Turn::Enough => break,
                 // While another thread works for it, time is not the peer's.
                 Turn::Park if self.job => return true,
                 Turn::Park if self.due => {

@@ -17,9 +17,6 @@ use crate::engine::worker::Key;
 use crate::os::AsFd as _;
 use crate::shim::has_vanished;
 
-/// So much of a file at once, and others have their turn.
-const MUCH: usize = 1 << 20;
-
 impl<S: Session, St: HostStore> Connection<S, St> {
     /// Hands a request to another thread, unless it can be carried out without waiting. What is held stays as it is until the answer has
     /// come.
@@ -81,9 +78,6 @@ impl<S: Session, St: HostStore> Connection<S, St> {
             Ok(Sent::Bytes(n)) => {
                 self.due = false;
                 self.conversation.moved(n as u64, cx.now, &mut host);
-                if n >= MUCH {
-                    return Turn::Enough;
-                }
             }
             Ok(Sent::Cold(read_ahead)) => {
                 self.start(key, cx, Lent { file: None, stream: None }, move |_| {
