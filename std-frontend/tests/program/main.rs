@@ -1,5 +1,6 @@
 //! The program, run as a user runs it: exact output, exit statuses, signals.
 
+mod children;
 mod client;
 mod completions;
 mod conflicts;
