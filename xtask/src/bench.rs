@@ -26,8 +26,11 @@ pub(crate) struct Args {
     /// Show what there is to be measured
     #[arg(long)]
     list: bool,
+    /// Measure what each work costs as there is more of it instead; --svg draws that as curves.svg
+    #[arg(long)]
+    curves: bool,
     /// Count the instructions of the core's hot paths instead, and compare them with the baseline. Needs valgrind
-    #[arg(long, conflicts_with_all = ["names", "rounds", "svg", "list"])]
+    #[arg(long, conflicts_with_all = ["names", "rounds", "svg", "list", "curves"])]
     check: bool,
     /// Write the baseline anew
     #[arg(long, requires = "check")]
@@ -52,8 +55,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(dir) = svg {
         run = run.arg("--svg").arg(dir);
     }
-    if args.list {
-        run = run.arg("--list");
+    for (flag, wanted) in [("--list", args.list), ("--curves", args.curves)] {
+        if wanted {
+            run = run.arg(flag);
+        }
     }
     Ok(run.args(names).run()?)
 }

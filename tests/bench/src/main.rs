@@ -1,5 +1,6 @@
 //! `anywire-bench`: Anywire and what one would pick instead, side by side, interleaved, on one load generator. `cargo xtask bench` runs it.
 
+mod curves;
 mod framing;
 mod load;
 mod peers;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Parser;
 
+use curves::{Curve, Drawn};
 use server::Place;
 use table::Measured;
 
@@ -47,6 +49,9 @@ struct Args {
     /// Show what there is to be measured
     #[arg(long)]
     list: bool,
+    /// Measure what each work costs as there is more of it instead
+    #[arg(long)]
+    curves: bool,
 }
 
 fn main() -> Result<()> {
@@ -60,13 +65,24 @@ fn main() -> Result<()> {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let mut rows = rows::all(Duration::from_millis(args.long));
-    if !args.names.is_empty() {
-        rows.retain(|row| args.names.iter().any(|name| row.name.starts_with(name)));
-        ensure!(!rows.is_empty(), "nothing is called that; --list shows what there is");
+    let long = Duration::from_millis(args.long);
+    let (mut rows, mut curves) = (Vec::new(), Vec::new());
+    match args.curves {
+        true => curves = curves::all(long),
+        false => rows = rows::all(long),
     }
+    let chosen = |name: &str| {
+        args.names.is_empty() || args.names.iter().any(|start| name.starts_with(start))
+    };
+    rows.retain(|row| chosen(row.name));
+    curves.retain(|curve| chosen(curve.name));
+    ensure!(
+        !rows.is_empty() || !curves.is_empty(),
+        "nothing is called that; --list shows what there is"
+    );
     if args.list {
         rows.iter().for_each(|row| println!("{:14} {}", row.name, row.about));
+        curves.iter().for_each(|curve| println!("{:14} {}", curve.name, curve.about));
         return Ok(());
     }
     let dir = std::env::temp_dir().join(format!("anywire-bench-{}", std::process::id()));
@@ -76,29 +92,41 @@ fn run(args: &Args) -> Result<()> {
     for dir in [&place.disk, &place.memory] {
         std::fs::create_dir_all(dir)?;
     }
-    let done = measure_all(&rows, args, &place);
+    let done = measure_all(&rows, curves, args, &place);
     for dir in [&place.disk, &place.memory] {
         std::fs::remove_dir_all(dir)?;
     }
     done
 }
 
-fn measure_all(rows: &[rows::Row], args: &Args, place: &Place) -> Result<()> {
+fn measure_all(rows: &[rows::Row], curves: Vec<Curve>, args: &Args, place: &Place) -> Result<()> {
     if rows.iter().any(|row| row.name.starts_with("file")) {
         rows::make_files(place)?;
     }
     server::pin_generator();
     let machine = machine(args);
     println!("{machine}");
-    println!("In brackets: what ours is to that, the median and the spread over the rounds.");
+    if curves.is_empty() {
+        println!("In brackets: what ours is to that, the median and the spread over the rounds.");
+    }
     let mut measured = Vec::new();
     for row in rows {
         let row = measure(row, args.rounds, place)?;
         println!("{}", row.table());
         measured.push(row);
     }
+    let mut drawn = Vec::new();
+    for curve in curves {
+        let points =
+            curve.points.iter().map(|(x, row)| Ok((*x, measure(row, args.rounds, place)?)));
+        let points = points.collect::<Result<_>>()?;
+        let curve = Drawn { curve, points };
+        println!("{}", curve.table());
+        drawn.push(curve);
+    }
     println!("\nload at the end: {}", load());
     match &args.svg {
+        Some(dir) if args.curves => plot::draw_curves(&drawn, dir, &machine),
         Some(dir) => plot::draw(&measured, dir, &machine),
         None => Ok(()),
     }

@@ -1,10 +1,11 @@
-//! The ratios of every row as bars.
+//! Every row as bars, and every curve.
 
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
+use crate::curves::Drawn;
 use crate::table::{Measured, short};
 
 const WIDTH: u32 = 900;
@@ -50,4 +51,75 @@ pub(crate) fn draw(rows: &[Measured], dir: &Path, machine: &str) -> Result<()> {
         y += LINE;
     }
     area.present().map_err(|error| failed(&error))
+}
+
+/// Draws what each work costs as there is more of it, both logarithmically.
+pub(crate) fn draw_curves(curves: &[Drawn], dir: &Path, machine: &str) -> Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let file = dir.join("curves.svg");
+    let down = curves.len().div_ceil(2);
+    let area = SVGBackend::new(&file, (WIDTH, down as u32 * 280 + 24)).into_drawing_area();
+    draw_on(&area, curves, down, machine).map_err(|error| anyhow!("cannot draw: {error}"))
+}
+
+fn draw_on<'a>(
+    area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>,
+    curves: &[Drawn],
+    down: usize,
+    machine: &str,
+) -> Result<(), Box<dyn std::error::Error + 'a>> {
+    area.fill(&WHITE)?;
+    let grey = RGBColor(110, 110, 110);
+    area.draw(&Text::new(
+        machine.to_owned(),
+        (10, 6),
+        ("sans-serif", 12).into_font().color(&grey),
+    ))?;
+    let (_, area) = area.split_vertically(24);
+    for (curve, area) in curves.iter().zip(area.split_evenly((down, 2))) {
+        let lines = curve.lines();
+        let points = || lines.iter().flat_map(|(_, points)| points.iter().copied());
+        let range = |of: fn((f64, f64)) -> f64| {
+            points().map(of).fold((f64::INFINITY, 0.0_f64), |(least, most), value| {
+                (least.min(value), most.max(value))
+            })
+        };
+        let ((x0, x1), (y0, y1)) = (range(|(x, _)| x), range(|(_, y)| y));
+        let mut chart = ChartBuilder::on(&area)
+            .margin(8)
+            .caption(curve.title(), ("sans-serif", 12))
+            .x_label_area_size(30)
+            .y_label_area_size(45)
+            .build_cartesian_2d((x0..x1).log_scale(), (decade(y0).0..decade(y1).1).log_scale())?;
+        chart
+            .configure_mesh()
+            .x_desc(curve.curve.along)
+            .x_labels(6)
+            .y_labels(6)
+            .x_label_formatter(&|x| short(*x))
+            .y_label_formatter(&|y| short(*y))
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        let colors = [RGBColor(31, 119, 180), RGBColor(230, 120, 30), RGBColor(110, 160, 60)];
+        for ((name, points), color) in lines.iter().zip(colors) {
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], color));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .border_style(grey)
+            .background_style(WHITE)
+            .draw()?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// The powers of ten around it.
+fn decade(value: f64) -> (f64, f64) {
+    let exponent = value.log10();
+    (10_f64.powf(exponent.floor()), 10_f64.powf(exponent.ceil()))
 }

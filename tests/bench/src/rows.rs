@@ -12,7 +12,7 @@ use crate::peers::{Peer, Work};
 use crate::server::{Place, Server};
 
 /// Measures once.
-type Round = Box<dyn FnMut() -> Result<Vec<f64>>>;
+pub(crate) type Round = Box<dyn FnMut() -> Result<Vec<f64>>>;
 
 /// A number that a round comes to.
 #[derive(Clone, Copy, Debug)]
@@ -46,17 +46,21 @@ pub(crate) struct Contestant {
 }
 
 impl Row {
-    fn new(name: &'static str, about: impl Into<String>, metrics: &[Metric]) -> Self {
+    pub(crate) fn new(name: &'static str, about: impl Into<String>, metrics: &[Metric]) -> Self {
         Self { name, about: about.into(), metrics: metrics.to_vec(), contestants: Vec::new() }
     }
 
-    fn by(mut self, name: &'static str, start: impl Fn(&Place) -> Result<Round> + 'static) -> Self {
+    pub(crate) fn by(
+        mut self,
+        name: &'static str,
+        start: impl Fn(&Place) -> Result<Round> + 'static,
+    ) -> Self {
         self.contestants.push(Contestant { name, start: Box::new(start) });
         self
     }
 
     /// The same `work` with each of the servers.
-    fn servers<R>(
+    pub(crate) fn servers<R>(
         mut self,
         servers: Vec<(&'static str, Start)>,
         work: impl Fn(Server) -> Result<R> + Clone + 'static,
@@ -72,9 +76,12 @@ impl Row {
     }
 }
 
-type Start = Box<dyn Fn(&Place) -> Result<Server>>;
+pub(crate) type Start = Box<dyn Fn(&Place) -> Result<Server>>;
 
-fn anywire(service: &'static str, args: &'static [&'static str]) -> (&'static str, Start) {
+pub(crate) fn anywire(
+    service: &'static str,
+    args: &'static [&'static str],
+) -> (&'static str, Start) {
     ("anywire", Box::new(move |place| Server::anywire(place, service, args)))
 }
 
@@ -82,7 +89,7 @@ fn python(work: &'static str) -> (&'static str, Start) {
     ("python", Box::new(move |place| Server::python(place, work, ".", "")))
 }
 
-fn peer(
+pub(crate) fn peer(
     name: &'static str,
     peer: Peer,
     work: Work,
@@ -107,9 +114,12 @@ fn echoing(buffer: &'static [&'static str]) -> Vec<(&'static str, Start)> {
 const FILE: (&str, u64) = ("file.bin", 583_163);
 const LARGE: (&str, u64) = ("large.bin", 1 << 30);
 
+/// What a ping-pong comes to.
+pub(crate) const PING: [Metric; 4] =
+    [more("req/s"), less("CPU µs/req"), less("p50 µs"), less("p99 µs")];
+
 /// Everything there is; a round lasts `long` where the work has no length of its own.
 pub(crate) fn all(long: Duration) -> Vec<Row> {
-    let ping = [more("req/s"), less("CPU µs/req"), less("p50 µs"), less("p99 µs")];
     let mut rows = Vec::new();
     for (name, count) in [("echo-1", 1), ("echo-64", 64), ("echo-1000", 1000)] {
         let about = format!("TCP echo, 64 B there and back, {count} connections");
@@ -118,7 +128,7 @@ pub(crate) fn all(long: Duration) -> Vec<Row> {
             let busy = |place: &Place| Server::anywire(place, "echo", &["--busy-poll"]);
             servers.push(("anywire-busy", Box::new(busy)));
         }
-        let row = Row::new(name, about, &ping).servers(servers, move |server| {
+        let row = Row::new(name, about, &PING).servers(servers, move |server| {
             let mut clients = echo::PingPong::new(server.addr, count)?;
             Ok(move || clients.round(&server, long))
         });
@@ -183,7 +193,7 @@ pub(crate) fn all(long: Duration) -> Vec<Row> {
     let overhead = Row::new(
         "core",
         "the same echo with sessions, as a library, and without; 64 connections",
-        &ping,
+        &PING,
     );
     let servers = vec![
         ("sessions", Box::new(|_: &Place| Server::peer(Peer::Library, Work::Echo, &[])) as Start),
@@ -196,7 +206,7 @@ pub(crate) fn all(long: Duration) -> Vec<Row> {
     rows
 }
 
-fn framed(name: &'static str, len: usize) -> Row {
+pub(crate) fn framed(name: &'static str, len: usize) -> Row {
     Row::new(
         name,
         format!("decoding bodies of {len} B in chunks of 64 KiB"),
@@ -204,21 +214,31 @@ fn framed(name: &'static str, len: usize) -> Row {
     )
 }
 
-fn in_memory(by: By, len: usize) -> Result<Round> {
+pub(crate) fn in_memory(by: By, len: usize) -> Result<Round> {
     Ok(Box::new(move || framing::round(by, len)))
 }
 
 /// Each round has a server of its own, for what one takes it may keep.
 fn idle() -> Row {
-    // Ours keeps a descriptor for a file of each connection, and some for itself.
+    waiting(
+        "idle",
+        most_connections(),
+        &["anywire", "epoll", "tokio", "tokio-mt", "monoio", "threads"],
+    )
+}
+
+/// So many connections can be had: ours keeps a descriptor for a file of each connection, and some for itself.
+pub(crate) fn most_connections() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let count = limit.map_or(10_000, |limit| (limit as usize / 2).saturating_sub(100).min(10_000));
+    limit.map_or(10_000, |limit| (limit as usize / 2).saturating_sub(100).min(10_000))
+}
+
+pub(crate) fn waiting(name: &'static str, count: usize, by: &[&'static str]) -> Row {
     let about = format!("{count} connections that wait");
-    let mut row = Row::new("idle", about, &[less("RSS B/conn")]);
-    for name in ["anywire", "epoll", "tokio", "tokio-mt", "monoio", "threads"] {
+    let mut row = Row::new(name, about, &[less("RSS B/conn")]);
+    for &name in by {
         row = row.by(name, move |place| {
-            let anywire = place.anywire.clone();
-            let place = Place { anywire, ..place.clone() };
+            let place = place.clone();
             Ok(Box::new(move || {
                 let (_, start) = echoing(&[])
                     .into_iter()

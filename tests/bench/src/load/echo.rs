@@ -146,27 +146,38 @@ fn unless_it_blocks(done: io::Result<usize>) -> io::Result<Option<usize>> {
 
 /// What each of `count` connections that have been answered once, and wait, costs of the server's resident memory, in bytes.
 pub(crate) fn idle(server: &Server, count: usize) -> Result<Vec<f64>> {
-    let ask = |stream: &mut TcpStream| -> Result<()> {
-        let mut buf = [7; LEN];
-        // One that is full never answers.
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        stream.write_all(&buf)?;
-        stream.read_exact(&mut buf).context("the server does not answer")
-    };
     // What the first ones cost is the server's own.
-    let mut first = (0..16).map(|_| super::connect(server.addr)).collect::<Result<Vec<_>>>()?;
-    first.iter_mut().try_for_each(ask)?;
+    let _first = Waiting::new(server.addr, 16)?;
     let before = server.resident()?;
-    let mut open = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut stream = super::connect(server.addr)?;
-        ask(&mut stream)?;
-        open.push(stream);
-    }
+    let _rest = Waiting::new(server.addr, count)?;
     let more = server.resident()?.saturating_sub(before);
-    // No ports are kept from what is measured next.
-    for stream in open.iter().chain(&first) {
-        rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?;
-    }
     Ok(vec![more as f64 / count as f64])
+}
+
+/// Connections that have been answered once, and wait.
+pub(crate) struct Waiting(Vec<TcpStream>);
+
+impl Waiting {
+    pub(crate) fn new(addr: SocketAddr, count: usize) -> Result<Self> {
+        let mut open = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut stream = super::connect(addr)?;
+            let mut buf = [7; LEN];
+            // One that is full never answers.
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+            stream.write_all(&buf)?;
+            stream.read_exact(&mut buf).context("the server does not answer")?;
+            open.push(stream);
+        }
+        Ok(Self(open))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // No ports are kept from what is measured next.
+        for stream in &self.0 {
+            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+        }
+    }
 }
