@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read};
+use std::thread;
 
 use anywire_core::request::Refusal;
 use anywire_core::store::Store;
@@ -14,6 +15,10 @@ const GULP: usize = 1 << 20;
 
 /// So much of one body, and others have their turn.
 const TURN: u64 = 2 << 20;
+
+/// So often it looks whether more has come, while other threads have the processor, before it leaves the waiting to the event loop: to be
+/// woken up takes longer.
+const LOOKS: usize = 16;
 
 /// Moves up to `most` bytes into `file`: those in `held` first, then what can be read from `socket` without waiting. For a thread
 /// that may block.
@@ -37,12 +42,17 @@ pub(in super::super) fn receive<St: HostStore>(
     if len >= most {
         return Received { len, halt: Halt::Turn };
     }
-    if let Some(moved) = file.receive(socket.as_fd(), most.saturating_sub(len)) {
+    let mut looks = 0;
+    while let Some(moved) = file.receive(socket.as_fd(), most.saturating_sub(len)) {
         len += moved.len;
-        // Where it found nothing, not even an end, a read has the last word: at urgent data a splice stops as if there were no more.
-        if !matches!(moved.halt, Halt::Ended | Halt::WouldBlock) {
-            return Received { len, halt: moved.halt };
+        looks = if moved.len > 0 { 0 } else { looks };
+        match moved.halt {
+            Halt::WouldBlock if looks < LOOKS => looks += 1,
+            // Where it found nothing, not even an end, a read has the last word: at urgent data a splice stops as if there were no more.
+            Halt::Ended | Halt::WouldBlock => break,
+            halt => return Received { len, halt },
         }
+        thread::yield_now();
     }
     BUFFER.with_borrow_mut(|buffer| {
         let halt = loop {
@@ -55,11 +65,17 @@ pub(in super::super) fn receive<St: HostStore>(
                 Ok(0) => break Halt::Ended,
                 Ok(read) => read,
                 Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock if looks < LOOKS => {
+                        looks += 1;
+                        thread::yield_now();
+                        continue;
+                    }
                     io::ErrorKind::WouldBlock => break Halt::WouldBlock,
                     io::ErrorKind::Interrupted => continue,
                     _ => break Halt::of(&error),
                 },
             };
+            looks = 0;
             let (written, refused) = write(store, file, buffer.get(..read).unwrap_or_default());
             len += written;
             if let Some(refusal) = refused {
