@@ -169,6 +169,9 @@ mod tests {
         assert_eq!(backlog.get(0), Some((syn(2), &b"two"[..])));
         assert!(backlog.park(b"three", syn(3), Instant::ZERO));
         assert_eq!((backlog.len(), backlog.get(2)), (2, None));
+        // There is nobody behind the last.
+        backlog.remove(2);
+        assert_eq!(backlog.len(), 2);
     }
 
     #[test]
@@ -217,6 +220,7 @@ mod tests {
         let mut memory = [Parked::EMPTY; 2];
         let mut backlog = Backlog::new(&mut memory);
         assert!(!backlog.park(&[0; Parked::LEN + 1], syn(1), Instant::ZERO));
+        assert!(backlog.park(&[0; Parked::LEN], syn(1), Instant::ZERO));
         let later = Instant::ZERO + PATIENCE / 2;
         backlog.park(b"one", syn(1), Instant::ZERO);
         backlog.park(b"two", syn(2), later);
