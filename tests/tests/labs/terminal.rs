@@ -40,14 +40,16 @@ impl Terminal {
         let theirs = ptsname(&ours, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let theirs = File::from(rustix::fs::open(theirs, flags, Mode::empty()).unwrap());
-        let mut shell = Command::new("setsid");
-        shell.arg("--ctty").args(SHELL).env("SHELL", "shell-of-tap");
+        // Whoever runs the tests in the background may ignore ^C, and with it all that they start.
+        let mut shell = Command::new("env");
+        shell.args(["--default-signal=INT,QUIT", "setsid", "--ctty"]);
+        shell.args(SHELL).env("SHELL", "shell-of-tap");
         shell.env("PS1", format!("{MARK}{}", prompt(name))).env_remove("PROMPT_COMMAND");
         shell.env("TERM", "dumb").env("HISTFILE", "/dev/null");
         shell.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
         shell.env("PATH", &place.path).current_dir(place.dir);
         shell.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
-        let shell = shell.stderr(theirs).spawn().expect("setsid and bash can be run");
+        let shell = shell.stderr(theirs).spawn().expect("env, setsid and bash can be run");
         Self {
             prompt: prompt(name),
             ours: ours.into(),
