@@ -69,3 +69,63 @@ impl Hole {
         Some((Self { peer, local, at }, behind))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use smoltcp::wire::{TcpControl, TcpRepr};
+
+    use super::*;
+    use crate::tests::packets::{SEGMENT, ends, packet};
+
+    const MSS: usize = 1460;
+
+    /// An ACK of 1000, with a block of so many bytes behind a hole.
+    fn ack(behind: usize) -> TcpRepr<'static> {
+        TcpRepr {
+            ack_number: Some(TcpSeqNumber(1000)),
+            sack_ranges: [Some((2000, 2000 + behind as u32)), None, None],
+            ..SEGMENT
+        }
+    }
+
+    /// What one must see of each of these, the same memory for all.
+    fn duplicates<const N: usize>(segments: [TcpRepr<'_>; N]) -> [u32; N] {
+        let mut holes = Holes::none();
+        let (local, peer) = ends()[0];
+        segments.map(|tcp| holes.duplicates(Medium::Ip, &packet(peer, local, &tcp), MSS))
+    }
+
+    #[test]
+    fn a_hole_is_told_of_once_and_only_when_enough_lies_behind_it() {
+        let enough = 2 * MSS + 1;
+        assert_eq!(duplicates([ack(enough - 1), ack(enough), ack(enough)]), [0, ENOUGH, 0]);
+        let next = TcpRepr { ack_number: Some(TcpSeqNumber(1500)), ..ack(enough) };
+        assert_eq!(duplicates([ack(enough), next, ack(enough)]), [ENOUGH; 3]);
+        let two = [Some((2000, 2000 + MSS as u32)), Some((5000, 5001 + MSS as u32)), None];
+        assert_eq!(duplicates([TcpRepr { sack_ranges: two, ..ack(0) }]), [ENOUGH]);
+    }
+
+    #[test]
+    fn what_lies_at_or_before_the_ack_came_twice() {
+        let from = |left: u32| TcpRepr {
+            sack_ranges: [Some((left, left + 3 * MSS as u32)), None, None],
+            ..ack(0)
+        };
+        assert_eq!(duplicates([from(999), from(1000), from(1001)]), [0, 0, ENOUGH]);
+    }
+
+    #[test]
+    fn only_a_plain_ack_tells_of_a_hole() {
+        let ack = ack(3 * MSS);
+        let of = |control| TcpRepr { control, ..ack };
+        let none = [
+            of(TcpControl::Syn),
+            of(TcpControl::Fin),
+            of(TcpControl::Rst),
+            TcpRepr { ack_number: None, ..ack },
+            TcpRepr { payload: b"x", ..ack },
+            TcpRepr { window_len: 0, ..ack },
+        ];
+        assert_eq!(duplicates(none), [0; 6]);
+    }
+}

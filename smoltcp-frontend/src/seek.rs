@@ -74,3 +74,40 @@ fn next_hop(interface: &mut Interface, to: IpAddress) -> Option<IpAddress> {
     });
     router
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{self, Packet, Side, Wire};
+
+    const FIRST: IpAddress = IpAddress::v4(10, 0, 0, 7);
+    const SECOND: IpAddress = IpAddress::v4(10, 0, 0, 8);
+
+    /// Who is sought beside the first, `apart` later.
+    fn sought(to: IpAddress, apart: Duration) -> Option<IpAddress> {
+        let (mut a, mut b) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
+        let mut wire = Wire::new(&mut a, &mut b);
+        let mut interface = sim::interface(&mut wire, Side::A);
+        let mut seek = Seek::nobody();
+        seek.want(&mut interface, FIRST);
+        assert_eq!(seek.next(Instant::ZERO), None, "the interface looks for the first itself");
+        seek.want(&mut interface, to);
+        seek.next(Instant::ZERO + apart)
+    }
+
+    #[test]
+    fn who_is_wanted_within_a_second_of_another_is_sought() {
+        assert_eq!(sought(SECOND, Duration::ZERO), Some(SECOND));
+        assert_eq!(sought(SECOND, SILENCE - Duration::from_micros(1)), Some(SECOND));
+        assert_eq!(sought(SECOND, SILENCE), None, "the interface may look again");
+        assert_eq!(sought(FIRST, Duration::ZERO), None, "the interface looks already");
+    }
+
+    #[test]
+    fn nobody_is_sought_who_has_no_place_in_our_network() {
+        let ours = IpAddress::v4(10, 0, 0, 1);
+        for to in [ours, IpAddress::v4(255, 255, 255, 255), IpAddress::v4(224, 0, 0, 1)] {
+            assert_eq!(sought(to, Duration::ZERO), None, "{to}");
+        }
+    }
+}
