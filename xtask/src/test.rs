@@ -68,6 +68,9 @@ impl Frontend {
 }
 
 pub(crate) fn run(Args { frontend, matrix, args }: &Args) -> Result<()> {
+    // In the background of a script ^C is ignored, by whatever is started there, too: but tests end programs with it. What a program
+    // handles itself, those that it starts do not ignore.
+    ctrlc::set_handler(|| std::process::exit(130))?;
     // The tests run elsewhere.
     let matrix = matrix.as_deref().map(std::path::absolute).transpose()?;
     let sh = workspace::shell()?;
