@@ -70,3 +70,97 @@ fn tcp<'s, 'a>(socket: &'s mut Socket<'a>) -> Option<&'s mut tcp::Socket<'a>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+    use std::vec::Vec;
+
+    use smoltcp::iface::{Interface, SocketStorage};
+
+    use super::*;
+    use crate::sim::{self, Packet, Side, Wire};
+    use crate::sockets::Handle;
+    use crate::time::to_smoltcp;
+
+    const PORT: u16 = 7;
+    const ASKED_FOR: Option<Duration> = Some(Duration::from_secs(5));
+
+    /// Both ends send and receive for a tenth of a second: acknowledgements wait a little.
+    fn settle(
+        wire: &mut Wire<'_>,
+        now: Instant,
+        ends: [(Side, &mut Interface, &mut Sockets<'_>); 2],
+    ) {
+        let mut ends = ends;
+        for turn in 0..10 {
+            let now = now + Duration::from_millis(10) * turn;
+            for (side, interface, sockets) in &mut ends {
+                interface.poll(to_smoltcp(now), &mut wire.end(*side), sockets.set_mut(0));
+            }
+        }
+    }
+
+    fn keep_alive(sockets: &Sockets<'_>, handle: Handle) -> Option<Duration> {
+        let socket = sockets.get::<tcp::Socket<'_>>(handle);
+        socket.keep_alive().map(|interval| Duration::from_micros(interval.total_micros()))
+    }
+
+    #[test]
+    fn who_has_something_to_send_gets_a_keep_alive_until_it_is_sent() {
+        let (mut a, mut b) = ([Packet::EMPTY; 16], [Packet::EMPTY; 16]);
+        let mut wire = Wire::new(&mut a, &mut b);
+        let mut ours = sim::interface(&mut wire, Side::A);
+        let mut theirs = sim::interface(&mut wire, Side::B);
+        let (mut a, mut b) = ([SocketStorage::EMPTY; 3], [SocketStorage::EMPTY; 3]);
+        let (mut sockets, mut peers) = (Sockets::new(&mut a), Sockets::new(&mut b));
+        let socket = || {
+            let ring = || tcp::SocketBuffer::new(vec![0; 64].leak());
+            tcp::Socket::new(ring(), ring())
+        };
+        let handles: Vec<_> = (0..3).map(|_| sockets.add(socket()).unwrap()).collect();
+        for (at, &handle) in (0..).zip(&handles) {
+            sockets.get_mut::<tcp::Socket<'_>>(handle).listen(PORT).unwrap();
+            let peer = peers.add(socket()).unwrap();
+            let peer = peers.get_mut::<tcp::Socket<'_>>(peer);
+            peer.connect(theirs.context(), sim::address(Side::A, PORT), 50_000 + at).unwrap();
+        }
+        let mut now = Instant::ZERO;
+        settle(
+            &mut wire,
+            now,
+            [(Side::A, &mut ours, &mut sockets), (Side::B, &mut theirs, &mut peers)],
+        );
+
+        let [idle, stuck, asked] = handles[..] else { unreachable!() };
+        sockets.get_mut::<tcp::Socket<'_>>(asked).set_keep_alive(ASKED_FOR.map(span));
+        for handle in [stuck, asked] {
+            sockets.get_mut::<tcp::Socket<'_>>(handle).send_slice(b"x").unwrap();
+        }
+        let all = |sockets: &Sockets<'_>| [idle, stuck, asked].map(|one| keep_alive(sockets, one));
+        let mut unstick = Unstick::new();
+        unstick.look(now, &mut sockets);
+        assert_eq!(all(&sockets), [None, Some(KEEP_ALIVE), ASKED_FOR]);
+        assert_eq!(unstick.due(), Some(now + EVERY));
+
+        // Not before it is time.
+        sockets.get_mut::<tcp::Socket<'_>>(stuck).set_keep_alive(None);
+        unstick.look(now + (EVERY - Duration::from_micros(1)), &mut sockets);
+        assert_eq!(all(&sockets), [None, None, ASKED_FOR]);
+        now = now + EVERY;
+        unstick.look(now, &mut sockets);
+        assert_eq!(all(&sockets), [None, Some(KEEP_ALIVE), ASKED_FOR]);
+
+        settle(
+            &mut wire,
+            now,
+            [(Side::A, &mut ours, &mut sockets), (Side::B, &mut theirs, &mut peers)],
+        );
+        now = now + EVERY;
+        unstick.look(now, &mut sockets);
+        assert_eq!(all(&sockets), [None, None, ASKED_FOR]);
+        assert_eq!(unstick.due(), None, "there is nothing to look at");
+    }
+}
