@@ -17,6 +17,8 @@ use crate::stack::Stack;
 pub struct Dhcp {
     handle: Handle,
     lease: Option<Lease>,
+    /// Lent in place of another, whose loss was told first.
+    next: Option<Lease>,
 }
 
 /// What a DHCP server has lent.
@@ -36,9 +38,9 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// There is one, and the interface has its address and its router.
+    /// There is one, and the interface has its address and its router. It may be the same address as before, lent with something new.
     Bound(Lease),
-    /// There is none any longer: the interface has neither. Another is being asked for.
+    /// The interface has this address and this router no longer. Another is asked for, or is there already and comes next.
     Lost(Lease),
     /// A server has lent what nobody can have, and the interface does not. The next may be better: this one is asked again when it wants
     /// to be.
@@ -74,13 +76,14 @@ impl Dhcp {
         if let Some(lease) = &lease {
             lease.apply(stack.interface());
         }
-        Some(Self { handle, lease })
+        Some(Self { handle, lease, next: None })
     }
 
     /// Takes the client from its stack, to go on with it on another. `None`: this is not its stack.
     pub fn detach(self, stack: &mut Stack<'static>) -> Option<Detached> {
+        let lease = self.lease.or(self.next.filter(Lease::is_usable));
         match stack.remove(self.handle) {
-            AnySocket::Dhcpv4(socket) => Some(Detached { socket, lease: self.lease }),
+            AnySocket::Dhcpv4(socket) => Some(Detached { socket, lease }),
             _ => None,
         }
     }
@@ -94,29 +97,37 @@ impl Dhcp {
     /// poll, until it says `None`.
     pub fn poll(&mut self, stack: &mut Stack<'_>) -> Option<Change> {
         loop {
-            let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
-            let lent = match socket.poll()? {
-                Event::Configured(config) => Some(Lease::new(&config)),
-                Event::Deconfigured => None,
+            let lent = match self.next.take() {
+                Some(lease) => Some(lease),
+                None => {
+                    let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
+                    let lent = match socket.poll()? {
+                        Event::Configured(config) => Some(Lease::new(&config)),
+                        Event::Deconfigured => None,
+                    };
+                    discover_again_after(socket, DISCOVER);
+                    lent
+                }
             };
-            // Of the first question smoltcp says that there is no lease yet.
-            discover_again_after(socket, DISCOVER);
             let interface = stack.interface();
             let before = self.lease.take();
             if let Some(lease) = &before {
                 lease.remove(interface);
             }
-            match lent {
-                Some(lease) if lease.is_usable() => {
+            match (lent, before) {
+                // A quick server has taken one away and lent another within one poll.
+                (_, Some(before)) if lent.is_none_or(|lease| lease.address != before.address) => {
+                    self.next = lent;
+                    return Some(Change::Lost(before));
+                }
+                (Some(lease), _) if lease.is_usable() => {
                     lease.apply(interface);
                     self.lease = Some(lease);
                     return Some(Change::Bound(lease));
                 }
-                Some(lease) => return Some(Change::Unusable(lease)),
-                None => {}
-            }
-            if let Some(lease) = before {
-                return Some(Change::Lost(lease));
+                (Some(lease), _) => return Some(Change::Unusable(lease)),
+                // Of the first question smoltcp says that there is no lease yet.
+                (None, _) => {}
             }
         }
     }

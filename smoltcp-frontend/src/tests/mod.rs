@@ -5,6 +5,8 @@ extern crate std;
 mod backpressure;
 mod conversations;
 mod day;
+#[cfg(feature = "dhcp")]
+mod dhcp;
 mod faults;
 mod floods;
 mod lossy;

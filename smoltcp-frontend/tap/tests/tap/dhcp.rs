@@ -196,20 +196,23 @@ fn a_lease_that_is_not_renewed_is_lost_and_another_is_had() {
 fn a_server_that_takes_the_address_back_is_obeyed() {
     let mut taken = false;
     let asked = lender(move |asked| {
-        let seconds = if taken { 3600 } else { 2 };
         let renews = asked.has == Ipv4Addr::from(GOOD.address);
         taken |= renews;
-        if renews { vec![asked.answer(NAK, GOOD)] } else { asked.good(Lent { seconds, ..GOOD }) }
+        let other = Lent { address: [192, 168, 69, 58], ..GOOD };
+        let lent = if taken { other } else { Lent { seconds: 2, ..GOOD } };
+        if renews { vec![asked.answer(NAK, GOOD)] } else { asked.good(lent) }
     });
     let mut server = Server::start(&["echo", "--dhcp"], 2);
     next(&asked, |asked| !asked.has.is_unspecified());
     // It asks anew at once.
     next(&asked, |asked| asked.kind == DISCOVER);
     next(&asked, |asked| asked.kind == REQUEST);
-    assert_eq!(exchange(server.connect(), b"again"), b"again");
+    let now = SocketAddr::from(([192, 168, 69, 58], 9900));
+    assert_eq!(exchange(connect(now), b"again"), b"again");
     server.signal(Signal::TERM);
     let (_, log) = server.end();
     assert!(log.contains("the DHCP lease of 192.168.69.57/24 is lost"), "{log}");
+    assert!(log.contains("the DHCP lease is 192.168.69.58/24"), "{log}");
 }
 
 fn nobody_who_lends_is_a_failure_in_time() {
