@@ -255,6 +255,12 @@ mod tests {
         segment
     }
 
+    /// A socket for datagrams, with no room for any.
+    fn datagrams() -> udp::Socket<'static> {
+        let room = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
+        udp::Socket::new(room(), room())
+    }
+
     #[test]
     fn a_segment_finds_the_set_of_its_connection_and_so_do_its_fragments() {
         let (mut a, mut b) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
@@ -267,8 +273,7 @@ mod tests {
         let handles: Vec<_> =
             (0..N).map(|_| sockets.add(tcp::Socket::new(ring(), ring())).unwrap()).collect();
         for _ in 0..2 {
-            let datagrams = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
-            let handle = sockets.add(udp::Socket::new(datagrams(), datagrams())).unwrap();
+            let handle = sockets.add(datagrams()).unwrap();
             assert_eq!(handle.set, 0, "there is room for it where frames that are not TCP's go");
         }
         assert_eq!(sockets.free(), 0);
@@ -323,8 +328,7 @@ mod tests {
         datagram[9] = 17;
         let handles: Vec<_> = (0..N)
             .map(|n| {
-                let datagrams = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
-                let mut socket = udp::Socket::new(datagrams(), datagrams());
+                let mut socket = datagrams();
                 socket.bind(5000 + n).unwrap();
                 sockets.add(socket).unwrap()
             })
@@ -359,17 +363,14 @@ mod tests {
         let listener = sockets.add(listener).unwrap();
         let handles: Vec<_> = (0..=FIRST as u16)
             .map(|n| {
-                let datagrams = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
-                let mut socket = udp::Socket::new(datagrams(), datagrams());
+                let mut socket = datagrams();
                 socket.bind(5000 + n).unwrap();
                 sockets.add(socket).unwrap()
             })
             .collect();
-        let datagrams = handles.last().unwrap();
-        assert!(listener.set > 0 && datagrams.set > 0 && listener.set != datagrams.set);
-        for (protocol, to, set) in
-            [(6, 9900, listener.set), (17, 5000 + FIRST as u16, datagrams.set)]
-        {
+        let bound = handles.last().unwrap();
+        assert!(listener.set > 0 && bound.set > 0 && listener.set != bound.set);
+        for (protocol, to, set) in [(6, 9900, listener.set), (17, 5000 + FIRST as u16, bound.set)] {
             let mut transport = segment(9, to);
             // SYN, or a datagram's payload.
             transport[13] = 2;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::engines::{connect, greet, start};
+use crate::engines::{connect, greet, idle_and_busy, start};
 use crate::harness::{read_all, summed};
 use crate::procfs::{await_that, children, status};
 
@@ -89,12 +89,7 @@ fn connections_that_wait_do_not_keep_a_server_of_processes_from_stopping() {
 fn children_do_not_outlive_a_parent_that_is_killed() {
     let args = ["hello=0", "file=0", "--grace", "1"];
     let mut server = start("processes", &args, 2);
-    std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
-    let mut idle = connect(&server);
-    greet(&mut idle);
-    let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
-    busy.write_all(b"big\n").unwrap();
-    busy.read_exact(&mut [0; 1]).unwrap();
+    let (mut idle, mut busy) = idle_and_busy(&server);
     let kids = children(server.id()).0;
     assert_eq!(kids.len(), 2);
     server.signal(Signal::KILL);

@@ -42,6 +42,17 @@ pub(crate) fn greet(stream: &mut TcpStream) {
     assert_eq!(reply, REPLY);
 }
 
+/// A connection to hello between two messages, and one to file, the second that is served, in the middle of a large one.
+pub(crate) fn idle_and_busy(server: &Server) -> (TcpStream, TcpStream) {
+    std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
+    let mut idle = connect(server);
+    greet(&mut idle);
+    let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
+    busy.write_all(b"big\n").unwrap();
+    busy.read_exact(&mut [0; 1]).unwrap();
+    (idle, busy)
+}
+
 #[test]
 fn threads_and_children_are_as_many_as_conversations_and_go_with_them() {
     const COUNT: usize = 20;
@@ -191,12 +202,7 @@ fn a_signal_ends_the_idle_at_once_and_the_busy_after_the_grace() {
     for engine in ENGINES {
         let args = ["hello=0", "file=0", "--grace", "3", "--head-timeout", "0"];
         let mut server = start(engine, &args, 2);
-        std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
-        let mut idle = connect(&server);
-        greet(&mut idle);
-        let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
-        busy.write_all(b"big\n").unwrap();
-        busy.read_exact(&mut [0; 1]).unwrap();
+        let (mut idle, mut busy) = idle_and_busy(&server);
         let begun = Instant::now();
         server.signal(Signal::TERM);
         assert!(read_all(&mut idle).is_empty());
@@ -218,14 +224,9 @@ fn a_signal_ends_the_idle_at_once_and_the_busy_after_the_grace() {
 fn without_a_grace_the_idle_end_in_good_order_all_the_same() {
     for engine in ENGINES {
         let mut server = start(engine, &["hello=0", "file=0", "--grace", "0"], 2);
-        std::fs::write(server.folder.path().join("big"), vec![0; 64 << 20]).unwrap();
-        let mut idle = connect(&server);
-        greet(&mut idle);
+        let (mut idle, mut busy) = idle_and_busy(&server);
         // Longer than what may be a pause in a message.
         std::thread::sleep(Duration::from_millis(300));
-        let mut busy = TcpStream::connect(&server.listening[1][2]).unwrap();
-        busy.write_all(b"big\n").unwrap();
-        busy.read_exact(&mut [0; 1]).unwrap();
         server.signal(Signal::TERM);
         assert!(read_all(&mut idle).is_empty(), "{engine}");
         drop(idle);
