@@ -11,8 +11,8 @@ use smoltcp::iface::Interface;
 use smoltcp::phy::{ChecksumCapabilities, TxToken};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    HardwareAddress, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet,
-    Ipv6Address, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Address,
+    Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
 };
 
 /// Those of whom the interface was told a moment ago.
@@ -56,10 +56,11 @@ impl Neighbours {
     pub(crate) fn news(
         &mut self,
         interface: &Interface,
+        ours: EthernetAddress,
         frame: &[u8],
         now: Instant,
     ) -> Option<Neighbour> {
-        let neighbour = Neighbour::parse(interface, frame)?;
+        let neighbour = Neighbour::parse(interface, ours, frame)?;
         let place = self.0.get_mut(neighbour.place())?;
         if place.is_some_and(|told| told.neighbour == neighbour && told.at + AGAIN > now) {
             return None;
@@ -70,11 +71,10 @@ impl Neighbours {
 }
 
 impl Neighbour {
-    fn parse(interface: &Interface, frame: &[u8]) -> Option<Self> {
+    fn parse(interface: &Interface, ours: EthernetAddress, frame: &[u8]) -> Option<Self> {
         let frame = EthernetFrame::new_checked(frame).ok()?;
         let hardware = frame.src_addr();
-        let ours = HardwareAddress::Ethernet(frame.dst_addr()) == interface.hardware_addr();
-        if !ours || !hardware.is_unicast() {
+        if frame.dst_addr() != ours || !hardware.is_unicast() {
             return None;
         }
         let ends = match frame.ethertype() {
@@ -128,8 +128,12 @@ impl Neighbour {
 }
 
 /// Asks where a station of our own network is: the length of the frame in `buf`, or 0 if there is no asking.
-pub(crate) fn ask(buf: &mut [u8; FRAME_LEN], interface: &Interface, target: IpAddress) -> usize {
-    let HardwareAddress::Ethernet(ours) = interface.hardware_addr() else { return 0 };
+pub(crate) fn ask(
+    buf: &mut [u8; FRAME_LEN],
+    interface: &Interface,
+    ours: EthernetAddress,
+    target: IpAddress,
+) -> usize {
     match (target, interface.get_source_address(&target)) {
         (IpAddress::Ipv4(target), Some(IpAddress::Ipv4(local))) => {
             let request = ArpRepr::EthernetIpv4 {

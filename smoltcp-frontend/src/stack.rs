@@ -9,7 +9,8 @@ use smoltcp::iface::{Interface, PollResult, SocketSet, SocketStorage};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use smoltcp::socket::AnySocket;
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpProtocol, Ipv6Packet,
+    EthernetAddress, EthernetFrame, EthernetProtocol, HardwareAddress, IpAddress, IpProtocol,
+    Ipv6Packet,
 };
 
 use crate::backlog::{Backlog, Parked};
@@ -85,6 +86,8 @@ pub struct Stack<'a> {
     /// What the device said at the last poll.
     ip_mtu: usize,
     medium: Medium,
+    /// Our address, where stations have some.
+    hardware: Option<EthernetAddress>,
     traffic: Traffic,
     /// The port of the next connection that we make, if it is free.
     port: u16,
@@ -133,6 +136,7 @@ impl<'a> Stack<'a> {
             more: false,
             ip_mtu: 0,
             medium: Medium::default(),
+            hardware: None,
             traffic: Traffic::default(),
             port: *EPHEMERAL.start(),
         }
@@ -160,6 +164,7 @@ impl<'a> Stack<'a> {
         self.unstick.look(now, &mut self.sockets);
         let capabilities = device.capabilities();
         (self.ip_mtu, self.medium) = (capabilities.ip_mtu(), capabilities.medium);
+        self.hardware = hardware(self.medium, self.interface);
         // What was touched after the last frame had left may have something to send.
         let mut touched = true;
         for round in 1..=ROUNDS {
@@ -377,8 +382,8 @@ impl<'a> Stack<'a> {
 
     /// Hands the interface one frame, and what it may answer with at once.
     fn feed(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
-        if let HardwareAddress::Ethernet(ours) = self.interface.hardware_addr()
-            && let Some(neighbour) = self.neighbours.news(self.interface, frame, now)
+        if let Some(ours) = self.hardware
+            && let Some(neighbour) = self.neighbours.news(self.interface, ours, frame, now)
         {
             let mut introduction = [0; neighbours::FRAME_LEN];
             let len = neighbour.introduce(&mut introduction, ours);
@@ -467,8 +472,9 @@ impl<'a> Stack<'a> {
     /// Asks for those neighbours that the interface will not ask for yet.
     fn seek<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) {
         while let Some(neighbour) = self.seek.next(now) {
+            let Some(ours) = self.hardware else { continue };
             let mut question = [0; neighbours::FRAME_LEN];
-            let len = neighbours::ask(&mut question, self.interface, neighbour);
+            let len = neighbours::ask(&mut question, self.interface, ours, neighbour);
             let question = question.get(..len).unwrap_or_default();
             if let Some(tx) = device.transmit(to_smoltcp(now)).filter(|_| len > 0) {
                 tx.consume(len, |frame| frame.copy_from_slice(question));
@@ -498,6 +504,15 @@ impl fmt::Debug for Stack<'_> {
             .field("traffic", &self.traffic)
             .field("waiting", &self.backlog.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// Only stations on Ethernet have an address of their own, and smoltcp panics if it is asked for another's.
+fn hardware(medium: Medium, interface: &Interface) -> Option<EthernetAddress> {
+    match (medium == Medium::Ethernet).then(|| interface.hardware_addr())? {
+        HardwareAddress::Ethernet(address) => Some(address),
+        #[allow(unreachable_patterns, reason = "smoltcp has more media with more features")]
+        _ => None,
     }
 }
 

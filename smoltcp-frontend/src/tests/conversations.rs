@@ -5,6 +5,7 @@ use anywire_core::service::echo::Echo;
 use anywire_core::service::file;
 use anywire_core::service::hello::Hello;
 
+use super::floods::{ethernet, inject};
 use super::*;
 
 const ECHO: u16 = 9900;
@@ -157,29 +158,21 @@ fn a_reply_leaves_on_the_acknowledgement_without_a_delay() {
 /// The rest of a name arrives just when silence would end it, behind more frames than the stack takes at once.
 #[test]
 fn what_has_arrived_beats_a_deadline_though_other_frames_come_first() {
-    let (lens, settings) = ((65_535, 65_535), Settings::default());
-    let mut sim = Sim::new(|stack| {
-        vec![
-            pool(stack, Watched(Echo), 2, lens, settings),
-            pool(stack, Watched(file::File), 1, lens, settings),
-        ]
-    });
-    sim.file("name", b"content");
-    let others = [sim.connect(9900), sim.connect(9900)];
-    let at = sim.connect(6565);
-    let silence = sim.net.now() + MS * 100;
-    sim.send(at, b"na");
-    sim.net.run(MS);
-    let sent = sim.net.wire.frames();
-    for other in others {
-        let written = sim.streams[other].write(&mut sim.net.b.stack, &[0; 60_000]);
-        assert_eq!(written, Poll::Ready(Ok(60_000)));
+    for others in [255, 256, 257, 600] {
+        let mut sim = all();
+        sim.file("name", b"content");
+        let at = sim.connect(FILE);
+        let silence = sim.net.now() + MS * 100;
+        sim.send(at, b"na");
+        sim.net.run(MS);
+        for _ in 0..others {
+            inject(&mut sim, &ethernet(9, b"no packet"));
+        }
+        assert_eq!(sim.streams[at].write(&mut sim.net.b.stack, b"me\n"), Poll::Ready(Ok(3)));
+        sim::Station::poll(&mut sim.net.b, silence, &mut sim.net.wire.end(Side::B));
+        sim::Station::poll(&mut sim.net.a, silence, &mut sim.net.wire.end(Side::A));
+        assert_eq!(sim.read_all(at).unwrap(), b"content", "{others}");
     }
-    sim::Station::poll(&mut sim.net.b, silence, &mut sim.net.wire.end(Side::B));
-    assert!(sim.net.wire.frames() - sent > 64, "too few frames to stand in the way");
-    assert_eq!(sim.streams[at].write(&mut sim.net.b.stack, b"me\n"), Poll::Ready(Ok(3)));
-    sim::Station::poll(&mut sim.net.b, silence, &mut sim.net.wire.end(Side::B));
-    assert_eq!(sim.read_all(at).unwrap(), b"content");
 }
 
 #[test]

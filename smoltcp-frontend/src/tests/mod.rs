@@ -3,6 +3,7 @@
 extern crate std;
 
 mod backpressure;
+mod bare;
 mod conversations;
 mod day;
 #[cfg(feature = "dhcp")]
@@ -14,6 +15,8 @@ pub(crate) mod packets;
 mod pools;
 mod resets;
 mod silences;
+mod streams;
+mod traffic;
 mod waiting;
 mod wire;
 

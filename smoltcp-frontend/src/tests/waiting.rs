@@ -303,7 +303,7 @@ fn neighbours_are_known_by_their_frames() {
 
     let mut neighbours = Neighbours::none();
     let now = Instant::ZERO;
-    let news = neighbours.news(&interface, &frame, now).expect("they are new");
+    let news = neighbours.news(&interface, ours, &frame, now).expect("they are new");
     let mut said = [0; FRAME_LEN];
     let len = news.introduce(&mut said, ours);
     let said = EthernetFrame::new_checked(&said[..len]).unwrap();
@@ -312,10 +312,13 @@ fn neighbours_are_known_by_their_frames() {
         unreachable!()
     };
     assert_eq!((source_hardware_addr, source_protocol_addr), (mac, *peer.ip()));
-    assert!(neighbours.news(&interface, &frame, now).is_none(), "it is no news any longer");
-    assert!(neighbours.news(&interface, &frame, now + SECOND).is_some(), "it may be forgotten");
+    assert!(neighbours.news(&interface, ours, &frame, now).is_none(), "it is no news any longer");
+    assert!(
+        neighbours.news(&interface, ours, &frame, now + SECOND).is_some(),
+        "it may be forgotten"
+    );
     frame[11] = 78;
-    assert!(neighbours.news(&interface, &frame, now + SECOND).is_some(), "they have moved");
+    assert!(neighbours.news(&interface, ours, &frame, now + SECOND).is_some(), "they have moved");
 
     // From another network, from nobody, from us, to somebody else.
     for (at, bytes) in [
@@ -329,14 +332,14 @@ fn neighbours_are_known_by_their_frames() {
     ] {
         let mut other = frame.clone();
         other[at..at + 4].copy_from_slice(&bytes);
-        assert!(Neighbours::none().news(&interface, &other, now).is_none(), "{at} {bytes:?}");
+        assert!(Neighbours::none().news(&interface, ours, &other, now).is_none(), "{at} {bytes:?}");
     }
     for at in 0..frame.len() {
-        assert!(Neighbours::none().news(&interface, &frame[..at], now).is_none());
+        assert!(Neighbours::none().news(&interface, ours, &frame[..at], now).is_none());
         for flip in 1..=255 {
             let mut broken = frame.clone();
             broken[at] ^= flip;
-            if let Some(news) = Neighbours::none().news(&interface, &broken, now) {
+            if let Some(news) = Neighbours::none().news(&interface, ours, &broken, now) {
                 news.introduce(&mut [0; FRAME_LEN], ours);
             }
         }
