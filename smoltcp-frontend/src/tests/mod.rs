@@ -5,6 +5,7 @@ extern crate std;
 mod backpressure;
 mod bare;
 mod conversations;
+mod datagrams;
 mod day;
 #[cfg(feature = "dhcp")]
 mod dhcp;

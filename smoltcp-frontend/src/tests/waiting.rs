@@ -57,7 +57,7 @@ impl Host for Heard {
     }
 }
 
-fn memory(slots: usize, len: usize) -> udp::Memory<'static> {
+pub(super) fn memory(slots: usize, len: usize) -> udp::Memory<'static> {
     udp::Memory {
         receive_slots: leak(vec![PacketMetadata::EMPTY; slots]),
         receive: leak(vec![0; len]),
