@@ -241,3 +241,114 @@ pub(crate) fn tcp<'s, 'a>(socket: &'s Socket<'a>) -> Option<&'s tcp::Socket<'a>>
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+    use std::vec::Vec;
+
+    use smoltcp::socket::udp;
+
+    use super::*;
+    use crate::sim::{self, Packet, Side, Wire};
+
+    /// A socket for a connection, with no room for anything.
+    pub(super) fn stream() -> tcp::Socket<'static> {
+        let ring = || tcp::SocketBuffer::new(&mut [][..]);
+        tcp::Socket::new(ring(), ring())
+    }
+
+    /// A socket for datagrams, with no room for any.
+    pub(super) fn datagrams() -> udp::Socket<'static> {
+        let room = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
+        udp::Socket::new(room(), room())
+    }
+
+    /// Has every set send what it has; says which did.
+    fn send(sockets: &mut Sockets<'_>, interface: &mut Interface) -> Vec<usize> {
+        let (mut sets, mut from) = (Vec::new(), 0);
+        while let Some(set) = sockets.sending(from, Instant::ZERO) {
+            assert!(!sockets.sent(set, interface, Instant::ZERO, false));
+            sets.push(set);
+            from = set + 1;
+        }
+        sets
+    }
+
+    #[test]
+    fn only_what_something_has_happened_to_sends_and_is_stepped() {
+        let (mut to_b, mut to_a) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
+        let mut interface = sim::interface(&mut Wire::new(&mut to_b, &mut to_a), Side::A);
+        // 32 in the first set, two in each of the 63 others.
+        let mut storage: Vec<_> = (0..32 + 126).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        assert_eq!(send(&mut sockets, &mut interface), [], "there is none yet");
+
+        let last = sockets.add(stream()).unwrap();
+        let first = sockets.add(datagrams()).unwrap();
+        assert_eq!((last.set, first.set), (63, 0));
+        assert_eq!(send(&mut sockets, &mut interface), [0, 63]);
+        assert_eq!(send(&mut sockets, &mut interface), []);
+
+        sockets.get_mut::<tcp::Socket<'_>>(last).listen(1).unwrap();
+        assert_eq!(sockets.poll_at(&mut interface, Instant::ZERO), None);
+        assert_eq!(send(&mut sockets, &mut interface), [63]);
+        let last = sockets.renew(last);
+        assert_eq!(send(&mut sockets, &mut interface), [63]);
+        sockets.all_dirty();
+        assert_eq!(send(&mut sockets, &mut interface), (0..SETS).collect::<Vec<_>>());
+
+        assert!(!sockets.fed(first) && !sockets.fed(last));
+        // Not a packet, and for nobody.
+        sockets.receiving(Medium::Ip, b"");
+        assert!(sockets.fed(first) && !sockets.fed(last));
+        sockets.ended(63);
+        assert!(sockets.fed(first) && sockets.fed(last));
+        sockets.stepped();
+        assert!(!sockets.fed(first) && !sockets.fed(last));
+        assert!(sockets.sent(63, &mut interface, Instant::ZERO, true));
+        assert!(!sockets.fed(first) && sockets.fed(last));
+    }
+
+    /// One that connects wants to send at once, and then again after a while; a set that nothing has happened to is not asked anew.
+    #[test]
+    fn when_to_send_again_is_known_of_each_set() {
+        let (mut to_b, mut to_a) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
+        let mut interface = sim::interface(&mut Wire::new(&mut to_b, &mut to_a), Side::A);
+        let mut storage: Vec<_> = (0..32 + 63).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        let one = sockets.add(stream()).unwrap();
+        send(&mut sockets, &mut interface);
+        let peer = (smoltcp::wire::IpAddress::v4(10, 0, 0, 2), 9900);
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(one);
+        socket.connect(interface.context(), peer, 5000).unwrap();
+        let now = Instant::ZERO;
+        assert_eq!(sockets.poll_at(&mut interface, now), Some(now));
+        assert_eq!(sockets.sending(0, now), Some(one.set));
+        assert_eq!(sockets.sending(one.set + 1, now), None);
+        sockets.sent(one.set, &mut interface, now, false);
+        // It has not been sent, and the set is due.
+        assert_eq!(sockets.sending(0, now), Some(one.set));
+        assert!(sockets.sent(one.set, &mut interface, now, false), "a time is over");
+        sockets.get_mut::<tcp::Socket<'_>>(one).abort();
+        sockets.set_mut(one.set).remove(one.inner);
+        sockets.sent(one.set, &mut interface, now, false);
+        assert_eq!(sockets.poll_at(&mut interface, now), None);
+    }
+
+    #[test]
+    #[cfg(feature = "dhcp")]
+    fn a_socket_that_is_taken_away_leaves_room_for_another() {
+        let mut storage = [const { SocketStorage::EMPTY }; 2];
+        let mut sockets = Sockets::new(&mut storage);
+        let one = sockets.add(stream()).unwrap();
+        sockets.add(datagrams()).unwrap();
+        assert!(sockets.add(stream()).is_none());
+        assert_eq!(format!("{sockets:?}"), "Sockets { free: 0, .. }");
+        assert!(matches!(sockets.remove(one), Socket::Tcp(_)));
+        assert_eq!(sockets.free(), 1);
+        assert!(sockets.add(stream()).is_some());
+    }
+}

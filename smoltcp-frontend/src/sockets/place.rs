@@ -227,9 +227,9 @@ mod tests {
     use std::vec::Vec;
 
     use smoltcp::iface::SocketStorage;
-    use smoltcp::socket::udp;
 
     use super::super::FIRST;
+    use super::super::tests::{datagrams, stream};
     use super::*;
     use crate::sim::{self, Packet, Side, Wire};
     use crate::tests::packets::hop_by_hop;
@@ -255,12 +255,6 @@ mod tests {
         segment
     }
 
-    /// A socket for datagrams, with no room for any.
-    fn datagrams() -> udp::Socket<'static> {
-        let room = || udp::PacketBuffer::new(&mut [][..], &mut [][..]);
-        udp::Socket::new(room(), room())
-    }
-
     #[test]
     fn a_segment_finds_the_set_of_its_connection_and_so_do_its_fragments() {
         let (mut a, mut b) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
@@ -269,15 +263,13 @@ mod tests {
         let local = interface.ipv4_addr().unwrap();
         let mut storage: Vec<_> = (0..N + 2).map(|_| SocketStorage::EMPTY).collect();
         let mut sockets = Sockets::new(&mut storage);
-        let ring = || tcp::SocketBuffer::new(&mut [][..]);
-        let handles: Vec<_> =
-            (0..N).map(|_| sockets.add(tcp::Socket::new(ring(), ring())).unwrap()).collect();
+        let handles: Vec<_> = (0..N).map(|_| sockets.add(stream()).unwrap()).collect();
         for _ in 0..2 {
             let handle = sockets.add(datagrams()).unwrap();
             assert_eq!(handle.set, 0, "there is room for it where frames that are not TCP's go");
         }
         assert_eq!(sockets.free(), 0);
-        assert!(sockets.add(tcp::Socket::new(ring(), ring())).is_none());
+        assert!(sockets.add(stream()).is_none());
         for (n, &handle) in (0..).zip(&handles) {
             let to = IpEndpoint::new(Ipv4Address::from(PEER).into(), 1000 + n);
             let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
@@ -357,8 +349,7 @@ mod tests {
     fn what_is_behind_hop_by_hop_options_finds_its_set_too() {
         let mut storage: Vec<_> = (0..N).map(|_| SocketStorage::EMPTY).collect();
         let mut sockets = Sockets::new(&mut storage);
-        let ring = || tcp::SocketBuffer::new(&mut [][..]);
-        let mut listener = tcp::Socket::new(ring(), ring());
+        let mut listener = stream();
         listener.listen(9900).unwrap();
         let listener = sockets.add(listener).unwrap();
         let handles: Vec<_> = (0..=FIRST as u16)
