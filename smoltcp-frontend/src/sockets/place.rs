@@ -255,6 +255,19 @@ mod tests {
         segment
     }
 
+    /// Where this IP packet goes, with Ethernet's header and without.
+    fn placed(sockets: &mut Sockets<'_>, packet: &[u8]) -> usize {
+        let set = sockets.place(Medium::Ip, packet);
+        let ethertypes = [[0x08, 0x00], [0x86, 0xdd], [0x08, 0x06]];
+        let right = if packet[0] >> 4 == 4 { 0 } else { 1 };
+        for (at, ethertype) in ethertypes.iter().enumerate() {
+            let frame = [&[2; 12][..], ethertype, packet].concat();
+            let expected = if at == right { set } else { 0 };
+            assert_eq!(sockets.place(Medium::Ethernet, &frame), expected, "{ethertype:02x?}");
+        }
+        set
+    }
+
     #[test]
     fn a_segment_finds_the_set_of_its_connection_and_so_do_its_fragments() {
         let (mut a, mut b) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
@@ -284,32 +297,32 @@ mod tests {
         for _ in 0..2 {
             for (n, handle) in (0u16..).zip(&handles) {
                 let whole = to_us(packet(0, 0, &segment(1000 + n, 2000 + n)));
-                assert_eq!(sockets.place(Medium::Ip, &whole), handle.set, "{n}");
+                assert_eq!(placed(&mut sockets, &whole), handle.set, "{n}");
             }
         }
         for (n, handle) in (0u16..).zip(&handles) {
             let first = to_us(packet(n, 0x2000, &segment(1000 + n, 2000 + n)));
             let last = to_us(packet(n, 3, b"the rest"));
-            assert_eq!(sockets.place(Medium::Ip, &first), handle.set);
-            assert_eq!(sockets.place(Medium::Ip, &last), handle.set);
+            assert_eq!(placed(&mut sockets, &first), handle.set);
+            assert_eq!(placed(&mut sockets, &last), handle.set);
         }
         // Two of one peer are on their way at once.
         let two = [(0, handles[0]), (50, handles[50])];
         assert_ne!(two[0].1.set, two[1].1.set);
         for (n, handle) in two {
             let first = to_us(packet(n, 0x2000, &segment(1000 + n, 2000 + n)));
-            assert_eq!(sockets.place(Medium::Ip, &first), handle.set);
+            assert_eq!(placed(&mut sockets, &first), handle.set);
         }
         for (n, handle) in two {
             let last = to_us(packet(n, 3, b"the rest"));
-            assert_eq!(sockets.place(Medium::Ip, &last), handle.set);
+            assert_eq!(placed(&mut sockets, &last), handle.set);
         }
         // One that is aborted is none, though its reset has not left.
         sockets.get_mut::<tcp::Socket<'_>>(handles[0]).abort();
         let late = to_us(packet(0, 0, &segment(1000, 2000)));
-        assert_eq!(sockets.place(Medium::Ip, &late), 0);
+        assert_eq!(placed(&mut sockets, &late), 0);
         let strangers = to_us(packet(0, 0, &segment(9, 9)));
-        assert_eq!(sockets.place(Medium::Ip, &strangers), 0);
+        assert_eq!(placed(&mut sockets, &strangers), 0);
     }
 
     #[test]
@@ -331,18 +344,18 @@ mod tests {
             datagram[22..24].copy_from_slice(&(5000 + n).to_be_bytes());
             datagram[4..6].copy_from_slice(&n.to_be_bytes());
             datagram[6..8].copy_from_slice(&[0, 0]);
-            assert_eq!(sockets.place(Medium::Ip, &datagram), handle.set, "{n}");
+            assert_eq!(placed(&mut sockets, &datagram), handle.set, "{n}");
             datagram[6..8].copy_from_slice(&[0x20, 0]);
-            assert_eq!(sockets.place(Medium::Ip, &datagram), handle.set, "{n}");
+            assert_eq!(placed(&mut sockets, &datagram), handle.set, "{n}");
             let mut last = datagram.clone();
             last[6..8].copy_from_slice(&[0, 3]);
             // What is no port is none.
             last[22..24].copy_from_slice(&[0, 9]);
-            assert_eq!(sockets.place(Medium::Ip, &last), handle.set, "{n}");
+            assert_eq!(placed(&mut sockets, &last), handle.set, "{n}");
         }
         datagram[6..8].copy_from_slice(&[0, 0]);
         datagram[22..24].copy_from_slice(&[0, 9]);
-        assert_eq!(sockets.place(Medium::Ip, &datagram), 0);
+        assert_eq!(placed(&mut sockets, &datagram), 0);
     }
 
     #[test]
@@ -368,10 +381,10 @@ mod tests {
             let len = transport.len() as u8;
             let plain = [&[0x60, 0, 0, 0, 0, len, protocol, 64][..], &[0xfd; 32], &transport];
             let mut packet = plain.concat();
-            assert_eq!(sockets.place(Medium::Ip, &packet), set, "{protocol}");
+            assert_eq!(placed(&mut sockets, &packet), set, "{protocol}");
             for eights in [3, 1] {
                 packet = hop_by_hop(plain.concat(), eights);
-                assert_eq!(sockets.place(Medium::Ip, &packet), set, "{protocol} {eights}");
+                assert_eq!(placed(&mut sockets, &packet), set, "{protocol} {eights}");
             }
             for len in 0..packet.len() {
                 sockets.place(Medium::Ip, &packet[..len]);
