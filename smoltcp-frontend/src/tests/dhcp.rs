@@ -21,6 +21,7 @@ use crate::dhcp::{Change, Dhcp, Lease};
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 69, 100);
 const CLIENT_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 const SERVER_MAC: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 const HOUR: u32 = 3600;
 
 /// What the client asks for.
@@ -45,7 +46,7 @@ const fn address(last: u8) -> Ipv4Addr {
 /// What a server answers.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
-    Lend { address: Ipv4Addr, router: Ipv4Addr, seconds: u32 },
+    Lend { address: Ipv4Addr, mask: Ipv4Addr, router: Ipv4Addr, seconds: u32 },
     No,
     Silence,
 }
@@ -53,7 +54,7 @@ enum Answer {
 use Answer::{No, Silence};
 
 const fn lend(last: u8, seconds: u32) -> Answer {
-    Answer::Lend { address: address(last), router: SERVER, seconds }
+    Answer::Lend { address: address(last), mask: MASK, router: SERVER, seconds }
 }
 
 /// A network with a server and nobody else.
@@ -71,12 +72,12 @@ impl Lender {
         }
         let Some((asked, id)) = parse(&heard) else { return };
         self.asked.push((now, asked));
-        let (kind, lent, router, seconds) = match (self.answer)(asked) {
+        let (kind, lent, options) = match (self.answer)(asked) {
             Silence => return,
-            No => (Kind::Nak, Ipv4Addr::UNSPECIFIED, None, None),
-            Answer::Lend { address, router, seconds } => {
+            No => (Kind::Nak, Ipv4Addr::UNSPECIFIED, None),
+            Answer::Lend { address, mask, router, seconds } => {
                 let kind = if asked.kind == Kind::Discover { Kind::Offer } else { Kind::Ack };
-                (kind, address, Some(router), Some(seconds))
+                (kind, address, Some((mask, router, seconds)))
             }
         };
         self.frames.push_back(build(&DhcpRepr {
@@ -87,8 +88,8 @@ impl Lender {
             client_ip: Ipv4Addr::UNSPECIFIED,
             your_ip: lent,
             server_ip: SERVER,
-            router,
-            subnet_mask: router.map(|_| Ipv4Addr::new(255, 255, 255, 0)),
+            router: options.map(|(_, router, _)| router),
+            subnet_mask: options.map(|(mask, ..)| mask),
             relay_agent_ip: Ipv4Addr::UNSPECIFIED,
             broadcast: false,
             requested_ip: None,
@@ -97,7 +98,7 @@ impl Lender {
             parameter_request_list: None,
             dns_servers: None,
             max_size: None,
-            lease_duration: seconds,
+            lease_duration: options.map(|(.., seconds)| seconds),
             renew_duration: None,
             rebind_duration: None,
             additional_options: &[],
@@ -386,6 +387,31 @@ fn the_first_question_is_asked_again_sooner() {
 }
 
 #[test]
+fn what_no_station_can_have_is_not_taken() {
+    let [net_8, net_31] = [[255, 0, 0, 0], [255, 255, 255, 254]].map(Ipv4Addr::from);
+    for (lent, mask, taken) in [
+        ([192, 168, 69, 57], MASK, true),
+        ([192, 168, 69, 254], MASK, true),
+        ([192, 168, 69, 255], net_31, true),
+        ([192, 168, 69, 255], MASK, false),
+        ([192, 168, 69, 57], Ipv4Addr::UNSPECIFIED, false),
+        ([127, 0, 0, 1], MASK, false),
+        ([0, 0, 0, 1], net_8, false),
+    ] {
+        let address = Ipv4Addr::from(lent);
+        let given = Answer::Lend { address, mask, router: SERVER, seconds: HOUR };
+        let mut station = Station::new(move |_| given);
+        let told = station.told();
+        let bound =
+            matches!(told[..], [Change::Bound(lease)] if lease.address.address() == address);
+        let unusable =
+            matches!(told[..], [Change::Unusable(lease)] if lease.address.address() == address);
+        assert_eq!((bound, unusable), (taken, !taken), "{address} {mask}: {told:?}");
+        assert_eq!(station.has().0.len(), usize::from(taken));
+    }
+}
+
+#[test]
 fn what_nobody_can_have_is_told_and_takes_the_place_of_nothing() {
     let mut given = 57;
     let mut station = Station::new(move |asked| {
@@ -405,7 +431,7 @@ fn what_nobody_can_have_is_told_and_takes_the_place_of_nothing() {
 fn a_router_that_is_no_neighbour_is_none() {
     let away = Ipv4Addr::new(10, 0, 0, 1);
     for router in [away, address(57), address(255), Ipv4Addr::UNSPECIFIED, Ipv4Addr::LOCALHOST] {
-        let given = Answer::Lend { address: address(57), router, seconds: HOUR };
+        let given = Answer::Lend { address: address(57), mask: MASK, router, seconds: HOUR };
         let mut station = Station::new(move |_| given);
         assert_eq!(station.told(), [Change::Bound(Lease { router: None, ..lease(57) })]);
         assert_eq!(station.has(), (vec![cidr(57)], false), "{router}");
