@@ -188,30 +188,28 @@ fn honest_clients_do_not_wait_behind_a_small_flood() {
 /// Wherever it is among the sockets.
 #[test]
 fn of_the_handshakes_that_nobody_finishes_the_oldest_makes_way() {
-    let mut sim = Sim::with_backlog(1, |stack| {
-        vec![pool(stack, Watched(Echo), 3, (2048, 2048), Settings::default())]
-    });
-    let first = sim.connect(ECHO);
-    let seq = 7;
-    // The second and the third socket are taken, and then the first one, a second after each other.
-    inject(&mut sim, &syn(11, 1001, seq));
-    sim.net.run(SECOND);
-    inject(&mut sim, &syn(12, 1002, seq));
-    sim.net.run(SECOND);
-    sim.abort(first);
-    sim.net.run(MS);
-    inject(&mut sim, &syn(13, 1003, seq));
-    sim.net.run(SECOND * 2);
-    assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 0));
-    // The two oldest ones make way for them.
-    for from in [14, 15] {
-        inject(&mut sim, &syn(from, 1004, seq));
+    for order in [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut sim = Sim::with_backlog(1, |stack| {
+            vec![pool(stack, Watched(Echo), 3, (2048, 2048), Settings::default())]
+        });
+        let taken = [(); 3].map(|()| sim.connect(ECHO));
+        for (from, at) in (11..).zip(order) {
+            sim.abort(taken[at]);
+            sim.net.run(MS);
+            inject(&mut sim, &syn(from, 1001, 7));
+            sim.net.run(SECOND);
+        }
+        sim.net.run(SECOND);
+        assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 0));
+        inject(&mut sim, &syn(14, 1001, 7));
         sim.net.run(MS);
+        assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 1));
+        // By then it would have come to nothing by itself, and the others not yet.
+        sim.net.run(SECOND * 6 + MS * 500);
+        assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 1), "{order:?}");
+        sim.net.run(SECOND);
+        assert_eq!((sim.counts().opening, sim.counts().dropped), (2, 2), "{order:?}");
     }
-    assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 2));
-    // By then they would have come to nothing by themselves, and the youngest of the three not yet.
-    sim.net.run(SECOND * 7 + MS * 500);
-    assert_eq!((sim.counts().opening, sim.counts().dropped), (3, 2));
 }
 
 /// Opens a connection from each of these hosts to a pool, and lets them vanish. Says which resets were sent since, to which ports.
