@@ -12,6 +12,7 @@ mod dhcp;
 mod faults;
 mod floods;
 mod lossy;
+mod memory;
 pub(crate) mod packets;
 mod pools;
 mod resets;
