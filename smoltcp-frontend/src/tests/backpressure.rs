@@ -11,8 +11,7 @@ use anywire_core::session::{Next, Phase, Reason, Session};
 use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer};
 use smoltcp::wire::{IpAddress, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
-use super::floods::{ethernet, inject};
-use super::packets::{SEGMENT, packet};
+use super::packets::{SEGMENT, ethernet, inject, packet};
 use super::*;
 
 fn ring(len: usize) -> SocketBuffer<'static> {

@@ -5,7 +5,7 @@ use anywire_core::service::echo::Echo;
 use anywire_core::service::file;
 use anywire_core::service::hello::Hello;
 
-use super::floods::{ethernet, inject};
+use super::packets::{ethernet, inject};
 use super::*;
 
 const ECHO: u16 = 9900;

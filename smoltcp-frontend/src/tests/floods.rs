@@ -3,14 +3,11 @@
 use anywire_core::frame::Fixed as Framing;
 use anywire_core::service::echo::Echo;
 use anywire_core::service::fixed::Fixed;
-use smoltcp::phy::{ChecksumCapabilities, Device, TxToken};
+use smoltcp::phy::{ChecksumCapabilities, Device};
 use smoltcp::socket::udp::PacketMetadata;
-use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr, TcpControl,
-    TcpPacket, TcpRepr, TcpSeqNumber,
-};
+use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket};
 
-use super::packets::{SEGMENT, packet};
+use super::packets::{Segment, ethernet, inject, segment, segment_to, syn};
 use super::*;
 use crate::chance::Random;
 use crate::udp::{self, Asker, Datagrams};
@@ -37,26 +34,7 @@ fn datagrams() -> udp::Memory<'static> {
     }
 }
 
-/// Puts a frame on the wire at the client's end, whoever it says it is from.
-pub(super) fn inject(sim: &mut Sim, frame: &[u8]) {
-    let now = crate::time::to_smoltcp(sim.net.now());
-    if let Some(token) = sim.net.wire.end(Side::B).transmit(now) {
-        token.consume(frame.len(), |room| room.copy_from_slice(frame));
-    }
-}
-
-/// A frame to the server from a host of its network, with an IPv4 packet in it.
-pub(super) fn ethernet(from: u8, packet: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; 14];
-    let mut header = EthernetFrame::new_unchecked(&mut frame[..]);
-    header.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, from]));
-    header.set_dst_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
-    header.set_ethertype(EthernetProtocol::Ipv4);
-    frame.extend_from_slice(packet);
-    frame
-}
-
-/// The same, with whatever there is in the packet.
+/// A frame with whatever there is in the packet.
 fn ipv4(from: u8, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
     let [peer, local] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
     let ip = IpRepr::new(peer, local, protocol, payload.len(), 64);
@@ -64,42 +42,6 @@ fn ipv4(from: u8, protocol: IpProtocol, payload: &[u8]) -> Vec<u8> {
     ip.emit(&mut packet[..], &ChecksumCapabilities::default());
     packet.extend_from_slice(payload);
     ethernet(from, &packet)
-}
-
-struct Segment<'p> {
-    control: TcpControl,
-    port: u16,
-    seq: u32,
-    ack: Option<u32>,
-    payload: &'p [u8],
-}
-
-/// A TCP segment to echo.
-fn segment(from: u8, segment: Segment<'_>) -> Vec<u8> {
-    segment_to(ECHO, from, segment)
-}
-
-/// The same, to any port.
-fn segment_to(
-    to: u16,
-    from: u8,
-    Segment { control, port, seq, ack, payload }: Segment<'_>,
-) -> Vec<u8> {
-    let tcp = TcpRepr {
-        src_port: port,
-        dst_port: to,
-        control,
-        seq_number: TcpSeqNumber(seq as i32),
-        ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
-        payload,
-        ..SEGMENT
-    };
-    let [peer, local] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
-    ethernet(from, &packet(peer, local, &tcp))
-}
-
-fn syn(from: u8, port: u16, seq: u32) -> Vec<u8> {
-    segment(from, Segment { control: TcpControl::Syn, port, seq, ack: None, payload: b"" })
 }
 
 /// Lets a client have a conversation, with `flood` before each step of the clock, and says how long it took.
@@ -210,86 +152,6 @@ fn of_the_handshakes_that_nobody_finishes_the_oldest_makes_way() {
         sim.net.run(SECOND);
         assert_eq!((sim.counts().opening, sim.counts().dropped), (2, 2), "{order:?}");
     }
-}
-
-/// Opens a connection from each of these hosts to a pool, and lets them vanish. Says which resets were sent since, to which ports.
-fn vanish(sim: &mut Sim, ports: &[u16]) -> Rc<RefCell<Vec<u16>>> {
-    let (first, resets) = (Rc::new(RefCell::new(0)), Rc::<RefCell<Vec<u16>>>::default());
-    let (number, told) = (first.clone(), resets.clone());
-    let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
-        if side == Side::A
-            && let Some(Ok(tcp)) = frame.get(34..).map(TcpPacket::new_checked)
-        {
-            if tcp.syn() {
-                *number.borrow_mut() = tcp.seq_number().0 as u32;
-            }
-            if tcp.rst() {
-                told.borrow_mut().push(tcp.dst_port());
-            }
-        }
-    };
-    sim.net.wire.watch(Box::leak(Box::new(tap)));
-    for (from, &port) in (11..).zip(ports) {
-        inject(sim, &syn(from, port, 7));
-        sim.net.run(MS);
-        let (control, ack) = (TcpControl::None, Some(first.borrow().wrapping_add(1)));
-        inject(sim, &segment(from, Segment { control, port, seq: 8, ack, payload: b"" }));
-        sim.net.run(MS * 100);
-    }
-    assert_eq!(sim.counts().open, ports.len());
-    resets
-}
-
-/// Its connections are over as idle, but nobody acknowledges the FIN: the one with the longest silence makes way, and not at once.
-#[test]
-fn who_vanishes_does_not_keep_the_port_closed() {
-    for backlog in [0, 4] {
-        let mut settings = Settings::default();
-        settings.limits.idle = Some(SECOND * 3);
-        let mut sim = Sim::with_backlog(backlog, |stack| {
-            vec![pool(stack, Watched(Echo), 2, (2048, 2048), settings)]
-        });
-        let resets = vanish(&mut sim, &[1001, 1002]);
-        // A silence, and as long as the peer's end is awaited in the conversation.
-        sim.net.run(SECOND * 3 + Settings::default().limits.drain);
-        assert_eq!((sim.log.ends().len(), sim.counts().closing), (2, 2));
-        let at = sim.stream(512, 512);
-        sim.dial(at, ECHO);
-        // The first one's ended 200 ms ago.
-        sim.net.run(SECOND * 7 + MS * 700);
-        assert_eq!((sim.counts().closing, resets.borrow().len()), (2, 0));
-        let due = sim.net.a.endpoints[0].deadline().unwrap();
-        assert!(due.saturating_since(sim.net.now()) <= MS * 300, "nobody else need wake it");
-        if backlog > 0 {
-            sim.net.run(MS * 300);
-            assert_eq!((sim.counts().open, sim.counts().closing), (1, 1), "{:?}", sim.counts());
-        }
-        sim.connected(at).unwrap();
-        sim.send(at, b"one");
-        assert_eq!(sim.read_exact(at, 3), b"one");
-        assert_eq!((resets.take(), sim.counts().closing), (vec![1001], 1));
-        // Nobody else waits: the other one is waited for as ever.
-        sim.net.run(SECOND * 2);
-        assert_eq!((resets.take(), sim.counts().closing), (vec![], 1));
-    }
-}
-
-/// The reset cannot leave as long as nobody says where the peer is: meanwhile one who waits is not promised a second socket.
-#[test]
-fn for_one_who_waits_one_socket_makes_way() {
-    let mut settings = Settings::default();
-    settings.limits.idle = Some(SECOND * 70);
-    let mut sim =
-        Sim::with_backlog(4, |stack| vec![pool(stack, Watched(Echo), 2, (2048, 2048), settings)]);
-    let _resets = vanish(&mut sim, &[1001, 1002]);
-    // By the end of the silence its address is forgotten.
-    sim.net.run(SECOND * 80);
-    assert_eq!(sim.counts().closing, 2);
-    let at = sim.stream(512, 512);
-    sim.dial(at, ECHO);
-    sim.connected(at).unwrap();
-    let counts = sim.counts();
-    assert_eq!((counts.open, counts.closing, counts.listening), (1, 1, 0), "{counts:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod day;
 mod dhcp;
 mod faults;
 mod floods;
+mod ghosts;
 mod lossy;
 mod memory;
 pub(crate) mod packets;

@@ -1,7 +1,10 @@
 //! Packets made by hand, as no stack would send them.
 
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+use smoltcp::phy::{ChecksumCapabilities, Device, TxToken};
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, IpRepr, TcpControl,
+    TcpPacket, TcpRepr, TcpSeqNumber,
+};
 
 use super::*;
 
@@ -47,4 +50,61 @@ pub(crate) fn hop_by_hop(mut packet: Vec<u8>, eights: u8) -> Vec<u8> {
 pub(crate) fn ends() -> [(IpAddress, IpAddress); 2] {
     let v6 = |last| IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, last);
     [(IpAddress::v4(10, 0, 0, 1), IpAddress::v4(10, 0, 0, 2)), (v6(1), v6(2))]
+}
+
+/// Puts a frame on the wire at the client's end, whoever it says it is from.
+pub(super) fn inject(sim: &mut Sim, frame: &[u8]) {
+    let now = crate::time::to_smoltcp(sim.net.now());
+    if let Some(token) = sim.net.wire.end(Side::B).transmit(now) {
+        token.consume(frame.len(), |room| room.copy_from_slice(frame));
+    }
+}
+
+/// A frame to the server from a host of its network, with an IPv4 packet in it.
+pub(super) fn ethernet(from: u8, packet: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 14];
+    let mut header = EthernetFrame::new_unchecked(&mut frame[..]);
+    header.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, from]));
+    header.set_dst_addr(EthernetAddress([2, 0, 0, 0, 0, 1]));
+    header.set_ethertype(EthernetProtocol::Ipv4);
+    frame.extend_from_slice(packet);
+    frame
+}
+
+/// A segment from a host of the server's network: what matters of it.
+pub(super) struct Segment<'p> {
+    pub(super) control: TcpControl,
+    pub(super) port: u16,
+    pub(super) seq: u32,
+    pub(super) ack: Option<u32>,
+    pub(super) payload: &'p [u8],
+}
+
+/// The frame with it, to echo.
+pub(super) fn segment(from: u8, segment: Segment<'_>) -> Vec<u8> {
+    segment_to(SEGMENT.dst_port, from, segment)
+}
+
+/// The same, to any port.
+pub(super) fn segment_to(
+    to: u16,
+    from: u8,
+    Segment { control, port, seq, ack, payload }: Segment<'_>,
+) -> Vec<u8> {
+    let tcp = TcpRepr {
+        src_port: port,
+        dst_port: to,
+        control,
+        seq_number: TcpSeqNumber(seq as i32),
+        ack_number: ack.map(|ack| TcpSeqNumber(ack as i32)),
+        payload,
+        ..SEGMENT
+    };
+    let [peer, local] = [from, 1].map(|last| IpAddress::v4(10, 0, 0, last));
+    ethernet(from, &packet(peer, local, &tcp))
+}
+
+/// A SYN to echo.
+pub(super) fn syn(from: u8, port: u16, seq: u32) -> Vec<u8> {
+    segment(from, Segment { control: TcpControl::Syn, port, seq, ack: None, payload: b"" })
 }

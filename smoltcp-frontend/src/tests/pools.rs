@@ -194,6 +194,27 @@ fn the_oldest_time_wait_makes_way_for_a_newcomer_and_for_nobody_else() {
     assert_eq!(sim.counts().listening, 2, "in the end they pass by themselves");
 }
 
+/// Or the peer would send its end again, to one who knows nothing of it.
+#[test]
+fn a_time_wait_makes_way_only_when_the_last_acknowledgement_has_left() {
+    let mut sim = Sim::with_backlog(1, |stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 2048), Settings::default())]
+    });
+    sim.file("f", b"content");
+    let at = sim.connect(FILE);
+    sim.send(at, b"f\n");
+    assert_eq!(sim.read_all(at), Ok(b"content".to_vec()));
+    let seen = spy(&mut sim);
+    // The peer's end, and right behind it a newcomer.
+    sim.shutdown(at);
+    let other = sim.stream(512, 512);
+    sim.dial(other, FILE);
+    sim.connected(other).unwrap();
+    sim.net.run(SECOND);
+    assert!(seen.borrow().iter().all(|&(_, _, reset)| !reset));
+    assert!(!sim.streams[at].lingers(&mut sim.net.b.stack));
+}
+
 /// Wherever it is among the sockets.
 #[test]
 fn of_the_time_waits_the_oldest_makes_way() {

@@ -9,7 +9,7 @@ use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpProtocol, IpRepr};
 
-use super::floods::inject;
+use super::packets::inject;
 use super::*;
 
 /// A device with these frames, and behind them one that comes again for ever. What is sent is gone.

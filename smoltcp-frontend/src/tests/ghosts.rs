@@ -1,0 +1,159 @@
+//! Peers that begin and vanish: who makes way for one who waits, and when.
+
+use anywire_core::service::echo::Echo;
+use anywire_core::service::file;
+use smoltcp::wire::{TcpControl, TcpPacket};
+
+use super::packets::{Segment, inject, segment_to, syn};
+use super::*;
+
+const ECHO: u16 = 9900;
+
+/// Peers that do nothing but what a test has them do.
+#[derive(Default)]
+struct Ghosts {
+    /// The server's number of the last SYN that it has sent.
+    number: Rc<RefCell<u32>>,
+    /// The ports of those to whom it has sent resets.
+    resets: Rc<RefCell<Vec<u16>>>,
+}
+
+impl Ghosts {
+    fn watch(sim: &mut Sim) -> Self {
+        let ghosts = Self::default();
+        let (number, resets) = (ghosts.number.clone(), ghosts.resets.clone());
+        let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
+            if side == Side::A
+                && let Some(Ok(tcp)) = frame.get(34..).map(TcpPacket::new_checked)
+            {
+                if tcp.syn() {
+                    *number.borrow_mut() = tcp.seq_number().0 as u32;
+                }
+                if tcp.rst() {
+                    resets.borrow_mut().push(tcp.dst_port());
+                }
+            }
+        };
+        sim.net.wire.watch(Box::leak(Box::new(tap)));
+        ghosts
+    }
+
+    /// The end of a handshake that has been begun, with these bytes: to be acknowledged is one more than the number of the server's SYN.
+    fn finish(&self, sim: &mut Sim, to: u16, from: u8, port: u16, payload: &[u8]) -> u32 {
+        let first = self.number.borrow().wrapping_add(1);
+        let control = TcpControl::None;
+        let ack = Segment { control, port, seq: 8, ack: Some(first), payload };
+        inject(sim, &segment_to(to, from, ack));
+        first
+    }
+
+    /// Connects, and sends these bytes.
+    fn connect(&self, sim: &mut Sim, to: u16, from: u8, port: u16, payload: &[u8]) -> u32 {
+        let syn = Segment { control: TcpControl::Syn, port, seq: 7, ack: None, payload: b"" };
+        inject(sim, &segment_to(to, from, syn));
+        sim.net.run(MS);
+        let first = self.finish(sim, to, from, port, payload);
+        sim.net.run(MS * 100);
+        first
+    }
+}
+
+/// Opens a connection from each of these hosts to a pool, and lets them vanish. Says which resets were sent since, to which ports.
+fn vanish(sim: &mut Sim, ports: &[u16]) -> Rc<RefCell<Vec<u16>>> {
+    let ghosts = Ghosts::watch(sim);
+    for (from, &port) in (11..).zip(ports) {
+        ghosts.connect(sim, ECHO, from, port, b"");
+    }
+    assert_eq!(sim.counts().open, ports.len());
+    ghosts.resets
+}
+
+/// Its SYN was first answered long ago, and one who waits for its socket comes right behind its own answer.
+#[test]
+fn a_handshake_that_is_finished_at_last_is_no_longer_half_open() {
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Echo), 1, (2048, 2048), Settings::default())]);
+    let ghosts = Ghosts::watch(&mut sim);
+    inject(&mut sim, &syn(11, 1001, 7));
+    sim.net.run(SECOND * 5);
+    assert_eq!(sim.counts().opening, 1);
+    ghosts.finish(&mut sim, ECHO, 11, 1001, b"");
+    inject(&mut sim, &syn(12, 1002, 7));
+    sim.net.run(MS);
+    assert_eq!((sim.counts().open, sim.counts().dropped), (1, 0));
+}
+
+/// Of two who were sent a file and have vanished: there is nothing left but an end that can be lost.
+#[test]
+fn who_has_got_all_of_the_bytes_makes_way_first() {
+    let mut sim = Sim::with_backlog(1, |stack| {
+        vec![pool(stack, Watched(file::File), 2, (2048, 2048), Settings::default())]
+    });
+    sim.file("f", b"content");
+    let ghosts = Ghosts::watch(&mut sim);
+    let port = <file::File as StreamService>::ABOUT.port;
+    ghosts.connect(&mut sim, port, 11, 1001, b"f\n");
+    sim.net.run(SECOND);
+    let first = ghosts.connect(&mut sim, port, 12, 1002, b"f\n");
+    let (control, ack) = (TcpControl::None, Some(first + 7));
+    let got = Segment { control, port: 1002, seq: 10, ack, payload: b"" };
+    inject(&mut sim, &segment_to(port, 12, got));
+    sim.net.run(SECOND * 20);
+    assert_eq!(sim.counts().closing, 2);
+    let at = sim.stream(512, 512);
+    sim.dial(at, port);
+    sim.connected(at).unwrap();
+    assert_eq!((ghosts.resets.take(), sim.counts().closing), (vec![1002], 1));
+}
+
+/// Its connections are over as idle, but nobody acknowledges the FIN: the one with the longest silence makes way, and not at once.
+#[test]
+fn who_vanishes_does_not_keep_the_port_closed() {
+    for backlog in [0, 4] {
+        let mut settings = Settings::default();
+        settings.limits.idle = Some(SECOND * 3);
+        let mut sim = Sim::with_backlog(backlog, |stack| {
+            vec![pool(stack, Watched(Echo), 2, (2048, 2048), settings)]
+        });
+        let resets = vanish(&mut sim, &[1001, 1002]);
+        // A silence, and as long as the peer's end is awaited in the conversation.
+        sim.net.run(SECOND * 3 + Settings::default().limits.drain);
+        assert_eq!((sim.log.ends().len(), sim.counts().closing), (2, 2));
+        let at = sim.stream(512, 512);
+        sim.dial(at, ECHO);
+        // The first one's ended 200 ms ago.
+        sim.net.run(SECOND * 7 + MS * 700);
+        assert_eq!((sim.counts().closing, resets.borrow().len()), (2, 0));
+        let due = sim.net.a.endpoints[0].deadline().unwrap();
+        assert!(due.saturating_since(sim.net.now()) <= MS * 300, "nobody else need wake it");
+        if backlog > 0 {
+            sim.net.run(MS * 300);
+            assert_eq!((sim.counts().open, sim.counts().closing), (1, 1), "{:?}", sim.counts());
+        }
+        sim.connected(at).unwrap();
+        sim.send(at, b"one");
+        assert_eq!(sim.read_exact(at, 3), b"one");
+        assert_eq!((resets.take(), sim.counts().closing), (vec![1001], 1));
+        // Nobody else waits: the other one is waited for as ever.
+        sim.net.run(SECOND * 2);
+        assert_eq!((resets.take(), sim.counts().closing), (vec![], 1));
+    }
+}
+
+/// The reset cannot leave as long as nobody says where the peer is: meanwhile one who waits is not promised a second socket.
+#[test]
+fn for_one_who_waits_one_socket_makes_way() {
+    let mut settings = Settings::default();
+    settings.limits.idle = Some(SECOND * 70);
+    let mut sim =
+        Sim::with_backlog(4, |stack| vec![pool(stack, Watched(Echo), 2, (2048, 2048), settings)]);
+    let _resets = vanish(&mut sim, &[1001, 1002]);
+    // By the end of the silence its address is forgotten.
+    sim.net.run(SECOND * 80);
+    assert_eq!(sim.counts().closing, 2);
+    let at = sim.stream(512, 512);
+    sim.dial(at, ECHO);
+    sim.connected(at).unwrap();
+    let counts = sim.counts();
+    assert_eq!((counts.open, counts.closing, counts.listening), (1, 1, 0), "{counts:?}");
+}
