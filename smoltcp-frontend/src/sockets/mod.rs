@@ -246,7 +246,6 @@ pub(crate) fn tcp<'s, 'a>(socket: &'s Socket<'a>) -> Option<&'s tcp::Socket<'a>>
 mod tests {
     extern crate std;
 
-    use std::format;
     use std::vec::Vec;
 
     use smoltcp::socket::udp;
@@ -346,7 +345,7 @@ mod tests {
         let one = sockets.add(stream()).unwrap();
         sockets.add(datagrams()).unwrap();
         assert!(sockets.add(stream()).is_none());
-        assert_eq!(format!("{sockets:?}"), "Sockets { free: 0, .. }");
+        assert_eq!(std::format!("{sockets:?}"), "Sockets { free: 0, .. }");
         assert!(matches!(sockets.remove(one), Socket::Tcp(_)));
         assert_eq!(sockets.free(), 1);
         assert!(sockets.add(stream()).is_some());

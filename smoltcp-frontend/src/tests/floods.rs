@@ -3,7 +3,7 @@
 use anywire_core::frame::Fixed as Framing;
 use anywire_core::service::echo::Echo;
 use anywire_core::service::fixed::Fixed;
-use smoltcp::phy::{ChecksumCapabilities, Device};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::udp::PacketMetadata;
 use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket};
 
