@@ -83,6 +83,41 @@ fn a_handshake_that_is_finished_at_last_is_no_longer_half_open() {
     assert_eq!((sim.counts().open, sim.counts().dropped), (1, 0));
 }
 
+#[test]
+fn a_handshake_that_its_peer_resets_comes_to_nothing() {
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Echo), 1, (2048, 2048), Settings::default())]);
+    inject(&mut sim, &syn(11, 1001, 7));
+    sim.net.run(MS);
+    assert_eq!((sim.counts().opening, sim.counts().dropped), (1, 0));
+    let reset = Segment { control: TcpControl::Rst, port: 1001, seq: 8, ack: None, payload: b"" };
+    inject(&mut sim, &segment_to(ECHO, 11, reset));
+    sim.net.run(MS);
+    assert_eq!((sim.counts().listening, sim.counts().dropped), (1, 1));
+}
+
+/// It has all that we had to say, and is waited for no longer than while the conversation lasts.
+#[test]
+fn who_acknowledges_our_end_late_is_given_as_long_to_end() {
+    let mut sim = Sim::new(|stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 2048), Settings::default())]
+    });
+    sim.file("f", b"content");
+    let ghosts = Ghosts::watch(&mut sim);
+    let port = <file::File as StreamService>::ABOUT.port;
+    let first = ghosts.connect(&mut sim, port, 11, 1001, b"f\n");
+    sim.net.run(SECOND * 10);
+    assert_eq!(sim.counts().closing, 1);
+    // Our end is a byte behind the content's seven.
+    let (control, ack) = (TcpControl::None, Some(first + 8));
+    let got = Segment { control, port: 1001, seq: 10, ack, payload: b"" };
+    inject(&mut sim, &segment_to(port, 11, got));
+    sim.net.run(SECOND * 2 - MS);
+    assert_eq!(sim.counts().closing, 1);
+    sim.net.run(MS * 2);
+    assert_eq!((sim.counts().listening, ghosts.resets.take()), (1, vec![]));
+}
+
 /// Of two who were sent a file and have vanished: there is nothing left but an end that can be lost.
 #[test]
 fn who_has_got_all_of_the_bytes_makes_way_first() {

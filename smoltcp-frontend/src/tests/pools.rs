@@ -138,6 +138,18 @@ fn a_retired_pool_refuses_and_lets_who_is_busy_finish() {
 }
 
 #[test]
+fn a_retired_pool_ends_who_is_idle_at_once() {
+    let mut sim = echo(2, 0);
+    let idle = sim.connect(ECHO);
+    sim.net.a.endpoints[0].retire();
+    sim.net.run(MS);
+    assert_eq!(sim.streams[idle].read(&mut sim.net.b.stack, &mut [0]), Poll::Ready(Ok(0)));
+    sim.shutdown(idle);
+    sim.net.run(SECOND * 20);
+    assert_eq!(sim.counts().retired, 2);
+}
+
+#[test]
 fn an_aborted_pool_resets_everybody() {
     let mut sim = echo(4, 0);
     let at = sim.connect(ECHO);
@@ -386,11 +398,14 @@ fn an_end_that_nobody_acknowledges_is_given_up() {
     let at = sim.connect(ECHO);
     // Nothing that the server sends arrives from now on.
     sim.net.wire.link(Side::A).loss = Chance::ALWAYS;
+    let frames = spy(&mut sim);
     sim.shutdown(at);
     sim.net.run(MS * 4900);
     assert_eq!((sim.log.ends(), sim.counts().closing), (vec![End::Finished], 1));
+    let resets = || frames.borrow().iter().filter(|&&(_, _, reset)| reset).count();
+    assert_eq!(resets(), 0);
     sim.net.run(SECOND);
-    assert_eq!(sim.counts().listening, 1, "{:?}", sim.counts());
+    assert_eq!((resets(), sim.counts().listening), (1, 1), "{:?}", sim.counts());
 }
 
 /// The conversation is over when its last bytes are in the send ring.
