@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ pub struct FileServer {
     served: Served,
     log: tempfile::NamedTempFile,
     /// Its descriptors before anybody has come.
-    descriptors: (usize, usize),
+    descriptors: Descriptors,
 }
 
 impl FileServer {
@@ -38,9 +38,11 @@ impl FileServer {
         let log = tempfile::NamedTempFile::new().expect("a log can be made");
         wrapper.args(["serve", "upload=0", "typed=0", "file=0", "--dir"]).arg(dir);
         wrapper.args(options).stderr(log.reopen().expect("the log is there"));
-        let mut server = Self { served: Served::start(wrapper, 3), log, descriptors: (0, 0) };
-        server.descriptors = server.descriptors();
-        server
+        let served = Served::start(wrapper, 3);
+        // Its threads may begin only now, and look something up in files of the system.
+        until("all threads are at rest", || are_at_rest(served.child.id()));
+        let descriptors = Descriptors::of(served.child.id());
+        Self { served, log, descriptors }
     }
 
     /// The port of a service.
@@ -73,26 +75,15 @@ impl FileServer {
     pub fn wait_for_rest(&self) {
         const THREADS: usize = 4;
         let begun = Instant::now();
-        let (others, pipes) = self.descriptors;
+        let then = &self.descriptors;
         loop {
-            let now = self.descriptors();
-            if now.0 == others && now.1 <= pipes + 2 * THREADS {
+            let now = Descriptors::of(self.pid());
+            if now.others.len() == then.others.len() && now.pipes <= then.pipes + 2 * THREADS {
                 return;
             }
-            let then = self.descriptors;
-            assert!(begun.elapsed() < TIMEOUT, "{now:?} descriptors, and {then:?} at the start");
+            assert!(begun.elapsed() < TIMEOUT, "{now:?}, and at the start {then:?}");
             std::thread::yield_now();
         }
-    }
-
-    /// How many descriptors it has open: of pipes last.
-    fn descriptors(&self) -> (usize, usize) {
-        let folder = format!("/proc/{}/fd", self.pid());
-        let links = std::fs::read_dir(folder).expect("the server is alive");
-        let links = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
-        let (pipes, others): (Vec<_>, Vec<_>) =
-            links.partition(|link| link.to_string_lossy().starts_with("pipe:"));
-        (others.len(), pipes.len())
     }
 
     /// How many bytes of memory it has, in RAM.
@@ -327,6 +318,35 @@ pub fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = entries.map(name).collect();
     names.sort();
     names
+}
+
+/// What a process has open.
+#[derive(Debug)]
+struct Descriptors {
+    /// What they lead to.
+    others: Vec<PathBuf>,
+    pipes: usize,
+}
+
+impl Descriptors {
+    fn of(pid: u32) -> Self {
+        let links = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the server is alive");
+        let links = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        let (pipes, others): (Vec<_>, Vec<_>) =
+            links.partition(|link| link.to_string_lossy().starts_with("pipe:"));
+        Self { others, pipes: pipes.len() }
+    }
+}
+
+/// Whether all of its threads wait for something to happen.
+fn are_at_rest(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the server is alive");
+    let mut states = threads.map(|thread| {
+        let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+        // The name before it may have anything in it.
+        Ok(stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S')))
+    });
+    states.all(|asleep: io::Result<bool>| asleep.is_ok_and(|asleep| asleep))
 }
 
 /// Waits until `is_so`; panics if that takes too long.

@@ -141,6 +141,8 @@ fn a_retired_pool_refuses_and_lets_who_is_busy_finish() {
 fn a_retired_pool_ends_who_is_idle_at_once() {
     let mut sim = echo(2, 0);
     let idle = sim.connect(ECHO);
+    // A message may be on its way for so long.
+    sim.net.run(MS * 100);
     sim.net.a.endpoints[0].retire();
     sim.net.run(MS);
     assert_eq!(sim.streams[idle].read(&mut sim.net.b.stack, &mut [0]), Poll::Ready(Ok(0)));
