@@ -11,7 +11,7 @@ const ECHO: u16 = 9900;
 
 /// Peers that do nothing but what a test has them do.
 #[derive(Default)]
-struct Ghosts {
+pub(super) struct Ghosts {
     /// The server's number of the last SYN that it has sent.
     number: Rc<RefCell<u32>>,
     /// The ports of those to whom it has sent resets.
@@ -19,7 +19,7 @@ struct Ghosts {
 }
 
 impl Ghosts {
-    fn watch(sim: &mut Sim) -> Self {
+    pub(super) fn watch(sim: &mut Sim) -> Self {
         let ghosts = Self::default();
         let (number, resets) = (ghosts.number.clone(), ghosts.resets.clone());
         let tap = move |_: anywire_core::instant::Instant, side: Side, frame: &[u8]| {
@@ -48,7 +48,14 @@ impl Ghosts {
     }
 
     /// Connects, and sends these bytes.
-    fn connect(&self, sim: &mut Sim, to: u16, from: u8, port: u16, payload: &[u8]) -> u32 {
+    pub(super) fn connect(
+        &self,
+        sim: &mut Sim,
+        to: u16,
+        from: u8,
+        port: u16,
+        payload: &[u8],
+    ) -> u32 {
         let syn = Segment { control: TcpControl::Syn, port, seq: 7, ack: None, payload: b"" };
         inject(sim, &segment_to(to, from, syn));
         sim.net.run(MS);

@@ -9,6 +9,7 @@ mod datagrams;
 mod day;
 #[cfg(feature = "dhcp")]
 mod dhcp;
+mod duplicate_acks;
 mod faults;
 mod floods;
 mod ghosts;
