@@ -71,10 +71,10 @@ impl Resolver {
         self.forget(stack);
         let server = IpAddress::from(server);
         stack.want(server);
-        let interface = &mut *stack.interface;
-        if !server.is_unicast() || interface.get_source_address(&server).is_none() {
+        if !server.is_unicast() || stack.source(server).is_none() {
             return Err(NameError::Unaddressable);
         }
+        let interface = &mut *stack.interface;
         let has_v4 = interface.ipv4_addr().is_some();
         let has_v6 = interface.ip_addrs().iter().any(
             |cidr| matches!(cidr.address(), IpAddress::Ipv6(ip) if !ip.is_unicast_link_local()),

@@ -258,6 +258,12 @@ impl<'a> Stack<'a> {
         self.sockets.renew(handle)
     }
 
+    /// The address that we would write to this one from. smoltcp has ::1 where there is no other of its kind, and no answer would come.
+    pub(crate) fn source(&self, to: IpAddress) -> Option<IpAddress> {
+        let source = self.interface.get_source_address(&to)?;
+        self.interface.has_ip_addr(source).then_some(source)
+    }
+
     /// Something is about to be sent there.
     pub(crate) fn want(&mut self, to: IpAddress) {
         self.seek.want(self.interface, to);

@@ -70,6 +70,9 @@ impl Stream {
         port: u16,
     ) -> Result<(), ConnectError> {
         let port = if port == 0 { stack.ephemeral_port() } else { port };
+        if stack.source(peer.ip().into()).is_none() {
+            return Err(ConnectError::Unaddressable);
+        }
         stack.want(peer.ip().into());
         self.handle = stack.renew(self.handle);
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);

@@ -15,6 +15,8 @@ mod floods;
 mod ghosts;
 mod lossy;
 mod memory;
+#[cfg(feature = "dns")]
+mod names;
 pub(crate) mod packets;
 mod pools;
 mod resets;

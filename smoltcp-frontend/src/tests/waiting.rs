@@ -1,6 +1,8 @@
 //! The core's blocking driver over a stack, and datagrams.
 
-use anywire_core::blocking::{Buffers, converse};
+use std::cell::Cell;
+
+use anywire_core::blocking::{Buffers, Wire as _, converse};
 use anywire_core::client;
 use anywire_core::conversation::Limits;
 use anywire_core::event::Host;
@@ -8,10 +10,12 @@ use anywire_core::instant::{Instant, earliest};
 use anywire_core::service::echo::Echo;
 use anywire_core::service::file;
 use anywire_core::service::hello::Hello;
+use embedded_io::{Read, Write};
 use smoltcp::socket::udp::PacketMetadata;
 
 use super::*;
 use crate::blocking::{ConnectError, Pump, ask, connect};
+use crate::chance::Chance;
 use crate::sim::Station;
 use crate::udp::{self, Asker, Datagrams};
 
@@ -19,11 +23,13 @@ use crate::udp::{self, Asker, Datagrams};
 struct Jump<'n> {
     net: &'n mut Net<'static, Server, Client<'static>>,
     now: Instant,
+    /// Nothing of the client's arrives any more.
+    cut: Rc<Cell<bool>>,
 }
 
 impl<'n> Jump<'n> {
     fn new(sim: &'n mut Sim) -> Self {
-        Self { now: sim.net.now(), net: &mut sim.net }
+        Self { now: sim.net.now(), net: &mut sim.net, cut: Rc::default() }
     }
 }
 
@@ -38,6 +44,9 @@ impl Pump<'static> for Jump<'_> {
 
     fn pump(&mut self, until: Option<Instant>) {
         let Net { a, b, wire, .. } = &mut *self.net;
+        if self.cut.get() {
+            wire.link(Side::B).loss = Chance::ALWAYS;
+        }
         a.poll(self.now, &mut wire.end(Side::A));
         b.poll(self.now, &mut wire.end(Side::B));
         let due = earliest(earliest(a.poll_at(self.now), b.poll_at(self.now)), wire.due());
@@ -137,11 +146,68 @@ fn connecting_is_refused_or_takes_no_longer_than_it_may() {
     let nobody = sim::address(Side::A, 4242);
     let refused = connect(&mut pump, &mut stream, nobody, SECOND);
     assert_eq!(refused.err(), Some(ConnectError::Refused));
+    pump.stack().interface().update_ip_addrs(|all| all.retain(|cidr| cidr.prefix_len() == 24));
+    for unaddressable in ["[fd00::1]:9900", "[2001:db8::1]:80"] {
+        let peer = unaddressable.parse().unwrap();
+        let no_way = connect(&mut pump, &mut stream, peer, SECOND);
+        assert_eq!(no_way.err(), Some(ConnectError::Unaddressable), "{peer}");
+    }
     let nowhere = "10.0.0.77:80".parse().unwrap();
     let before = pump.now;
     let silent = connect(&mut pump, &mut stream, nowhere, SECOND * 5);
     assert_eq!(silent.err(), Some(ConnectError::TimedOut));
     assert_eq!(pump.now.saturating_since(before), SECOND * 5);
+}
+
+#[test]
+fn a_connection_knows_its_ends_and_says_whether_all_has_arrived() {
+    for cut in [false, true] {
+        let mut sim = all();
+        let at = sim.stream(512, 512);
+        let mut stream = sim.streams.remove(at);
+        let mut pump = Jump::new(&mut sim);
+        let is_cut = pump.cut.clone();
+        let peer = sim::address(Side::A, 9900);
+        let mut wire = connect(&mut pump, &mut stream, peer, SECOND).unwrap();
+        let (ours, theirs) = wire.endpoints().unwrap();
+        assert_eq!((ours.ip(), theirs), (sim::address(Side::B, 0).ip(), peer));
+        assert_eq!(wire.write(b"hello"), Ok(5));
+        assert_eq!(wire.read(&mut [0; 8]), Ok(5));
+        is_cut.set(cut);
+        wire.shutdown().unwrap();
+        let before = wire.now();
+        assert_eq!(wire.linger(SECOND), !cut);
+        let after = wire.now().saturating_since(before);
+        assert_eq!(after, if cut { SECOND } else { MS * 2 });
+    }
+}
+
+#[test]
+fn what_is_decided_leaves_at_once() {
+    let mut sim = all();
+    let at = sim.stream(512, 512);
+    let mut stream = sim.streams.remove(at);
+    let mut pump = Jump::new(&mut sim);
+    let mut wire = connect(&mut pump, &mut stream, sim::address(Side::A, 9900), SECOND).unwrap();
+    wire.write(b"hello").unwrap();
+    wire.flush().unwrap();
+    assert_eq!(wire.read(&mut [0; 8]), Ok(5));
+    wire.abort();
+    assert_eq!(wire.read(&mut [0; 8]), Err(StreamError::NotConnected));
+    assert!(!stream.lingers(&mut sim.net.b.stack), "the reset has left");
+    sim.net.run(SECOND);
+    assert_eq!(sim.log.ends(), [End::Reset]);
+}
+
+#[test]
+fn a_failure_to_connect_has_the_words_of_its_field() {
+    for (error, said) in [
+        (ConnectError::Refused, "connection refused"),
+        (ConnectError::TimedOut, "no answer in time"),
+        (ConnectError::Unaddressable, "no route to that address"),
+    ] {
+        assert_eq!(format!("{error}"), said);
+    }
 }
 
 #[test]
