@@ -72,3 +72,53 @@ impl Host for Told<'_> {
         self.observer.date()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::net::{Ipv4Addr, SocketAddr};
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Everything(Vec<Connection>);
+
+    const TODAY: Date = Date { unix: 0, offset: 3600 };
+
+    impl Observer for Everything {
+        fn observe(&mut self, connection: &Connection, event: Event<'_>) {
+            assert_eq!(event, Event::Connected);
+            self.0.push(*connection);
+        }
+
+        fn entropy(&mut self, buf: &mut [u8]) -> bool {
+            buf.fill(7);
+            true
+        }
+
+        fn date(&mut self) -> Option<Date> {
+            Some(TODAY)
+        }
+    }
+
+    #[test]
+    fn a_session_has_what_the_observer_has() {
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let since = Instant::ZERO;
+        let connection =
+            Connection { service: "x", kind: Kind::Stream, local: addr, peer: addr, since };
+        let (mut everything, mut buf) = (Everything::default(), [0; 3]);
+        let mut told = Told { observer: &mut everything, connection };
+        told.observe(Event::Connected);
+        assert!(told.entropy(&mut buf));
+        assert_eq!((buf, told.date()), ([7; 3], Some(TODAY)));
+        assert_eq!(everything.0, [connection]);
+
+        let mut told = Told { observer: &mut (), connection };
+        told.observe(Event::Connected);
+        assert!(!told.entropy(&mut buf));
+        assert_eq!((buf, told.date()), ([7; 3], None));
+    }
+}

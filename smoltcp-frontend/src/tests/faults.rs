@@ -98,3 +98,28 @@ fn what_is_too_long_or_too_much_is_dropped() {
     let (passed, _) = pass(settings, 100);
     assert_eq!(passed.map(|passed| passed.len()), [30, 70]);
 }
+
+#[test]
+fn what_has_no_packet_to_break_is_lost() {
+    let mut memory = [vec![Packet::EMPTY; 4], vec![Packet::EMPTY; 4]];
+    let [to_b, to_a] = &mut memory;
+    let mut wire = Wire::new(to_b, to_a);
+    let mut arp = frame(60, 7);
+    arp[12..14].copy_from_slice(&[0x08, 0x06]);
+    let start = smoltcp::time::Instant::ZERO;
+    let mut end = wire.end(Side::B);
+    let token = end.transmit(start).unwrap();
+    token.consume(60, |room| room.copy_from_slice(&arp));
+    let settings = faults::Settings { corrupt: Chance::ALWAYS, ..faults::Settings::default() };
+    let end = wire.end(Side::A);
+    let mtu = end.capabilities().max_transmission_unit;
+    let mut faults = Faults::new(end, settings, 7, vec![0; 2 * 1000]);
+    assert_eq!(faults.capabilities().max_transmission_unit, mtu);
+    let (received, sent) = faults.receive(start).unwrap();
+    assert_eq!(received.consume(<[u8]>::len), 0);
+    sent.consume(60, |room| room.copy_from_slice(&arp));
+    let lost = Hits { dropped: 1, ..Hits::default() };
+    assert_eq!(faults.hits(), [lost; 2]);
+    drop(faults);
+    assert_eq!(wire.counters(Side::A).sent, 0);
+}
