@@ -10,7 +10,9 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpProtocol, IpRepr};
 
 use super::packets::inject;
+use super::waiting::memory;
 use super::*;
+use crate::udp::Asker;
 
 /// A device with these frames, and behind them one that comes again for ever. What is sent is gone.
 struct Feed {
@@ -155,6 +157,18 @@ fn connections_come_from_the_ports_behind_the_one_that_is_set() {
     assert_eq!(from(&mut sim, 50_000), 50_001);
     assert_eq!(from(&mut sim, 65_535), 65_535);
     assert_eq!(from(&mut sim, 65_535), 1024);
+}
+
+#[test]
+fn a_port_of_a_datagram_socket_is_passed_over_too() {
+    let mut sim = Sim::new(|_| vec![]);
+    let stack = &mut sim.net.b.stack;
+    for expected in [50_000, 50_001] {
+        stack.set_next_port(50_000);
+        assert_eq!(stack.ephemeral_port(), expected);
+        let mut asker = Asker::new(stack, memory(1, 100)).unwrap();
+        asker.bind(stack, expected).unwrap();
+    }
 }
 
 #[test]
