@@ -1,5 +1,6 @@
 //! Which segments are given another window, and which are left as they came.
 
+use anywire_core::service::echo::Echo;
 use anywire_core::service::file;
 use smoltcp::phy::Medium;
 use smoltcp::wire::{IpAddress, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
@@ -9,6 +10,7 @@ use super::packets::{SEGMENT, ethernet, inject, packet};
 use super::*;
 use crate::duplicate_acks::DuplicateAcks;
 
+const ECHO: u16 = 9900;
 const FILE: u16 = 6565;
 const HOST: u8 = 11;
 const PORT: u16 = 1001;
@@ -96,6 +98,25 @@ fn while_there_is_data_only_a_full_device_is_a_reason() {
     assert_eq!(setting.windows(false, [ack; 3]), [0; 3]);
     let nine = [999, 998, 997, 996, 995, 994, 993, 1000, 999];
     assert_eq!(setting.windows(true, [ack; 9]), nine);
+}
+
+/// In the middle of a conversation, of which nobody has ended anything.
+#[test]
+fn who_waits_for_nothing_is_left_alone_by_a_full_device() {
+    for (sent, windows) in [(&b"hello"[..], [999, 998]), (b"", [0, 0])] {
+        let mut sim = Sim::new(|stack| {
+            vec![pool(stack, Watched(Echo), 2, (2048, 2048), Settings::default())]
+        });
+        let ghosts = Ghosts::watch(&mut sim);
+        // What comes back it does not acknowledge.
+        let first = ghosts.connect(&mut sim, ECHO, HOST, PORT, sent);
+        let setting = Setting { sim, first };
+        let seq_number = TcpSeqNumber(8 + sent.len() as i32);
+        let ack_number = Some(TcpSeqNumber(first as i32));
+        let ack = TcpRepr { dst_port: ECHO, seq_number, ack_number, ..setting.ack() };
+        assert_eq!(setting.windows(true, [ack; 2]), windows);
+        assert_eq!(setting.windows(false, [ack; 2]), [0; 2]);
+    }
 }
 
 #[test]
