@@ -17,6 +17,7 @@ mod lossy;
 mod memory;
 #[cfg(feature = "dns")]
 mod names;
+mod neighbours;
 pub(crate) mod packets;
 mod pools;
 mod resets;
