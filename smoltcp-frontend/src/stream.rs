@@ -70,13 +70,14 @@ impl Stream {
         port: u16,
     ) -> Result<(), ConnectError> {
         let port = if port == 0 { stack.ephemeral_port() } else { port };
-        if stack.source(peer.ip().into()).is_none() {
-            return Err(ConnectError::Unaddressable);
-        }
+        let addressable = stack.source(peer.ip().into()).is_some();
         stack.want(peer.ip().into());
         self.handle = stack.renew(self.handle);
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.handle);
         socket.abort();
+        if !addressable {
+            return Err(ConnectError::Unaddressable);
+        }
         socket.connect(stack.interface.context(), IpEndpoint::from(peer), port)?;
         (self.connected, self.fin, self.shut, self.failed) = (false, false, false, None);
         Ok(())

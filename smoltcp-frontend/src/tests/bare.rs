@@ -4,13 +4,13 @@ use anywire_core::instant::Instant;
 use anywire_core::service::echo::Echo;
 use smoltcp::iface::{Config, Interface};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
-use smoltcp::socket::udp::PacketMetadata;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
+use super::waiting::memory;
 use super::*;
 use crate::chance::Chance;
 use crate::sim::Station;
-use crate::udp::{self, Asker, Datagrams};
+use crate::udp::{Asker, Datagrams};
 
 /// Ethernet's header.
 const HEADER: usize = 14;
@@ -106,22 +106,13 @@ fn stack(wire: &mut Wire<'_>, side: Side) -> Stack<'static> {
     Stack::new(Box::leak(Box::new(interface)), memory)
 }
 
-fn memory() -> udp::Memory<'static> {
-    udp::Memory {
-        receive_slots: leak(vec![PacketMetadata::EMPTY; 4]),
-        receive: leak(vec![0; 8192]),
-        send_slots: leak(vec![PacketMetadata::EMPTY; 4]),
-        send: leak(vec![0; 8192]),
-    }
-}
-
 #[test]
 fn conversations_and_datagrams_need_no_frames() {
     let mut wire = Wire::new(leak(vec![Packet::EMPTY; 256]), leak(vec![Packet::EMPTY; 256]));
     let mut server = stack(&mut wire, Side::A);
     let endpoints: &mut [Served] = leak(vec![
         pool(&mut server, Watched(Echo), 35, (2048, 2048), Settings::default()),
-        Box::new(Datagrams::new(&mut server, Echo, 9900, memory()).unwrap()),
+        Box::new(Datagrams::new(&mut server, Echo, 9900, memory(4, 8192)).unwrap()),
     ]);
     let server = Bare(Node::new(server, endpoints, Files::new(), ()));
     let client = Bare(Node::client(stack(&mut wire, Side::B)));
@@ -160,7 +151,7 @@ fn conversations_and_datagrams_need_no_frames() {
     for side in [Side::A, Side::B] {
         *net.wire.link(side) = Default::default();
     }
-    let mut asker = Asker::new(&mut net.b.0.stack, memory()).unwrap();
+    let mut asker = Asker::new(&mut net.b.0.stack, memory(4, 8192)).unwrap();
     asker.bind(&mut net.b.0.stack, 5000).unwrap();
     for address in [v4(Side::A), v6(Side::A)] {
         let ip: core::net::IpAddr = address.into();

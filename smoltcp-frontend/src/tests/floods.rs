@@ -4,13 +4,13 @@ use anywire_core::frame::Fixed as Framing;
 use anywire_core::service::echo::Echo;
 use anywire_core::service::fixed::Fixed;
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::socket::udp::PacketMetadata;
 use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket};
 
 use super::packets::{Segment, ethernet, inject, segment, segment_to, syn};
+use super::waiting::memory;
 use super::*;
 use crate::chance::Random;
-use crate::udp::{self, Asker, Datagrams};
+use crate::udp::{Asker, Datagrams};
 
 const ECHO: u16 = 9900;
 const SOCKETS: usize = 8;
@@ -20,18 +20,9 @@ fn echo() -> Sim {
     Sim::with_backlog(16, |stack| {
         vec![
             pool(stack, Watched(Echo), SOCKETS, (2048, 2048), Settings::default()),
-            Box::new(Datagrams::new(stack, Echo, ECHO, datagrams()).unwrap()),
+            Box::new(Datagrams::new(stack, Echo, ECHO, memory(4, 20_000)).unwrap()),
         ]
     })
-}
-
-fn datagrams() -> udp::Memory<'static> {
-    udp::Memory {
-        receive_slots: leak(vec![PacketMetadata::EMPTY; 4]),
-        receive: leak(vec![0; 20_000]),
-        send_slots: leak(vec![PacketMetadata::EMPTY; 4]),
-        send: leak(vec![0; 20_000]),
-    }
 }
 
 /// A frame with whatever there is in the packet.
@@ -309,7 +300,7 @@ fn a_connection_that_is_asked_for_again_is_the_same() {
 #[test]
 fn fragments_that_are_never_whole_take_no_more_than_their_places() {
     let mut sim = echo();
-    let mut asker = Asker::new(&mut sim.net.b.stack, datagrams()).unwrap();
+    let mut asker = Asker::new(&mut sim.net.b.stack, memory(4, 20_000)).unwrap();
     asker.bind(&mut sim.net.b.stack, 0).unwrap();
     let ask = |sim: &mut Sim, asker: &mut Asker, len| {
         let (peer, mut buf) = (sim::address(Side::A, ECHO), [0; 20_000]);

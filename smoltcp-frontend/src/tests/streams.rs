@@ -3,7 +3,7 @@
 use anywire_core::service::echo::Echo;
 use anywire_core::service::file;
 use embedded_io::{Error, ErrorKind};
-use smoltcp::socket::tcp::State;
+use smoltcp::socket::tcp::{ConnectError, State};
 
 use super::*;
 use crate::chance::Chance;
@@ -112,6 +112,22 @@ fn a_reset_before_our_end_is_told_at_once() {
     sim.net.a.endpoints[0].abort();
     sim.net.run(SECOND);
     assert_eq!(sim.read(at), Err(StreamError::Reset));
+}
+
+#[test]
+fn what_was_left_of_a_connection_is_gone_though_there_is_no_way_to_the_next_peer() {
+    let mut sim = echo();
+    let at = sim.connect(ECHO);
+    let stack = &mut sim.net.b.stack;
+    stack.interface().update_ip_addrs(|all| all.retain(|cidr| cidr.prefix_len() == 24));
+    let peer = "[fd00::1]:9900".parse().unwrap();
+    let refused = sim.streams[at].connect(stack, peer, 0);
+    assert_eq!(refused, Err(ConnectError::Unaddressable));
+    assert_eq!(sim.read(at), Err(StreamError::Reset));
+    sim.dial(at, ECHO);
+    sim.connected(at).unwrap();
+    sim.send(at, b"again");
+    assert_eq!(sim.read_exact(at, 5), b"again");
 }
 
 #[test]
