@@ -17,6 +17,7 @@ mod holes;
 pub mod names;
 mod neighbours;
 pub mod observer;
+mod one_frame;
 pub mod pool;
 mod seek;
 pub mod sim;

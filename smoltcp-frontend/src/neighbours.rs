@@ -8,7 +8,7 @@
 use anywire_core::instant::Instant;
 use core::time::Duration;
 use smoltcp::iface::Interface;
-use smoltcp::phy::{ChecksumCapabilities, TxToken};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
     Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv6Address,
@@ -211,14 +211,5 @@ impl Ends {
             Self::V4 { local, peer } => (local.into(), peer.into()),
             Self::V6 { local, peer } => (local.into(), peer.into()),
         }
-    }
-}
-
-/// Nobody answers an introduction, nor the first half of a segment.
-pub(crate) struct Nowhere;
-
-impl TxToken for Nowhere {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        f([0; 128].get_mut(..len).unwrap_or_default())
     }
 }

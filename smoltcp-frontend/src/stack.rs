@@ -18,8 +18,9 @@ use crate::duplicate_acks::DuplicateAcks;
 use crate::endpoint::{Admission, Endpoint, Kit};
 use crate::fin::{Piece, Split};
 use crate::holes::Holes;
-use crate::neighbours::{self, Neighbours, Nowhere};
+use crate::neighbours::{self, Neighbours};
 use crate::observer::Observer;
+use crate::one_frame::{Nowhere, OneFrame};
 use crate::seek::Seek;
 use crate::sockets::{Handle, Sockets};
 use crate::syn::Syn;
@@ -401,7 +402,7 @@ impl<'a> Stack<'a> {
 
     fn hand(&mut self, now: Instant, frame: &[u8], meta: PacketMeta, tx: impl TxToken) {
         let sockets = self.sockets.receiving(self.medium, frame);
-        let mut device = OneFrame { frame: Frame { bytes: frame, meta }, tx: Some(tx) };
+        let mut device = OneFrame::new(frame, meta, tx);
         let _ = self.interface.poll_ingress_single(to_smoltcp(now), &mut device, sockets);
     }
 
@@ -542,54 +543,5 @@ fn uses(socket: &smoltcp::socket::Socket<'_>, port: u16) -> bool {
         smoltcp::socket::Socket::Udp(socket) => socket.endpoint().port == port,
         #[allow(unreachable_patterns, reason = "smoltcp has more kinds with more features")]
         _ => false,
-    }
-}
-
-/// A device that receives one frame, and can answer it with one.
-struct OneFrame<'f, Tx> {
-    frame: Frame<'f>,
-    tx: Option<Tx>,
-}
-
-#[derive(Clone, Copy)]
-struct Frame<'f> {
-    bytes: &'f [u8],
-    meta: PacketMeta,
-}
-
-impl<'f, Tx: TxToken> Device for OneFrame<'f, Tx> {
-    type RxToken<'t>
-        = Frame<'f>
-    where
-        Self: 't;
-    type TxToken<'t>
-        = Tx
-    where
-        Self: 't;
-
-    fn receive(
-        &mut self,
-        _: smoltcp::time::Instant,
-    ) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        Some((self.frame, self.tx.take()?))
-    }
-
-    fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Self::TxToken<'_>> {
-        None
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        // The interface has asked the real device.
-        DeviceCapabilities::default()
-    }
-}
-
-impl RxToken for Frame<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
-        f(self.bytes)
-    }
-
-    fn meta(&self) -> PacketMeta {
-        self.meta
     }
 }
