@@ -186,7 +186,6 @@ fn can_be_had(address: Ipv4Addr, network: Ipv4Cidr) -> bool {
     IpAddress::Ipv4(address).is_unicast()
         && !IpAddr::V4(address).is_loopback()
         && network.broadcast() != Some(address)
-        && network.prefix_len() > 0
 }
 
 impl fmt::Display for Lease {

@@ -171,6 +171,7 @@ impl<'a> Stack<'a> {
         for round in 1..=ROUNDS {
             let before = clock();
             let taken = self.ingress(before, device, endpoints);
+            // It stays so after the last round: there may be more.
             self.more = taken > 0 || touched;
             if !self.more {
                 break;
@@ -178,13 +179,11 @@ impl<'a> Stack<'a> {
             let now = clock();
             // What has arrived beats a deadline that has passed, but a flood does not hold deadlines up for ever.
             let dry_at = (taken < BURST || round == ROUNDS).then_some(before);
-            let mut busy = self.step(now, dry_at, false, endpoints, store, observer);
-            busy |= self.replay(now, device, endpoints);
+            self.step(now, dry_at, false, endpoints, store, observer);
+            self.replay(now, device, endpoints);
             let ended = self.egress(now, device);
             // A reset that has left frees its socket, as does a time that is over.
             touched = ended && self.step(now, dry_at, true, endpoints, store, observer);
-            // What was done now may be all there was to do, but more may have come meanwhile.
-            self.more = busy || touched || taken > 0;
         }
     }
 
@@ -350,15 +349,14 @@ impl<'a> Stack<'a> {
         Admission::NotMine
     }
 
-    /// Lets those in that waited, as far as there are sockets now; says whether there were any.
-    fn replay<'e, D, P, T>(&mut self, now: Instant, device: &mut D, endpoints: &mut [P]) -> bool
+    /// Lets those in that waited, as far as there are sockets now.
+    fn replay<'e, D, P, T>(&mut self, now: Instant, device: &mut D, endpoints: &mut [P])
     where
         D: Device + ?Sized,
         P: DerefMut<Target = dyn Endpoint<T> + 'e>,
         T: Store + 'e,
     {
-        let (mut at, mut replayed) = (0, false);
-        let mut full = None;
+        let (mut at, mut full) = (0, None);
         while let Some((syn, _)) = self.backlog.get(at) {
             // Where one finds nothing, those behind need not look.
             if full == Some(syn.local) {
@@ -370,7 +368,7 @@ impl<'a> Stack<'a> {
                 Admission::Soon => at += 1,
                 Admission::Known => self.backlog.remove(at),
                 Admission::Pass | Admission::NotMine => {
-                    let Some(tx) = device.transmit(to_smoltcp(now)) else { return replayed };
+                    let Some(tx) = device.transmit(to_smoltcp(now)) else { return };
                     let mut copy = [0; Parked::LEN];
                     let frame = self.backlog.get(at).map_or(&[][..], |(_, frame)| frame);
                     let len = frame.len();
@@ -380,11 +378,9 @@ impl<'a> Stack<'a> {
                     self.backlog.remove(at);
                     let frame = copy.get(..len).unwrap_or_default();
                     self.feed(now, frame, PacketMeta::default(), tx);
-                    replayed = true;
                 }
             }
         }
-        replayed
     }
 
     /// Hands the interface one frame, and what it may answer with at once.
@@ -442,10 +438,13 @@ impl<'a> Stack<'a> {
     /// Sends until there is nothing more to send, or no more room in the device; says whether that may have ended anything.
     fn egress<D: Device + ?Sized>(&mut self, now: Instant, device: &mut D) -> bool {
         let at = to_smoltcp(now);
-        let (mut ended, mut from) = (false, 0);
+        let mut ended = false;
         self.seek(now, device);
         self.full = device.transmit(at).is_none();
-        while let Some(set) = self.sockets.sending(from, now) {
+        for set in Sockets::SETS {
+            if !self.sockets.wants(set, now) {
+                continue;
+            }
             let mut ended_here = false;
             loop {
                 self.send_fragments(now, device);
@@ -470,7 +469,6 @@ impl<'a> Stack<'a> {
                 }
             }
             ended |= self.sockets.sent(set, self.interface, now, ended_here);
-            from = set + 1;
         }
         self.send_fragments(now, device);
         ended

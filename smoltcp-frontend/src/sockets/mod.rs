@@ -7,6 +7,7 @@
 mod place;
 
 use core::array;
+use core::ops::Range;
 
 use anywire_core::instant::{Instant, earliest};
 use smoltcp::iface::{Interface, SocketHandle, SocketSet, SocketStorage};
@@ -55,6 +56,9 @@ const fn bit(set: usize) -> u64 {
 }
 
 impl<'a> Sockets<'a> {
+    /// The numbers of the sets.
+    pub(crate) const SETS: Range<usize> = 0..SETS;
+
     pub(crate) fn new(storage: &'a mut [SocketStorage<'a>]) -> Self {
         let many = storage.len() > FIRST;
         let (first, mut rest) = storage.split_at_mut(storage.len().min(FIRST));
@@ -178,12 +182,10 @@ impl<'a> Sockets<'a> {
         self.set_mut(set)
     }
 
-    /// A set that may have something to send, at or after `from`.
-    pub(crate) fn sending(&mut self, from: usize, now: Instant) -> Option<usize> {
-        (from..SETS).find(|&set| {
-            let due = self.dues.get(set).copied().flatten();
-            self.dirty & bit(set) != 0 || due.is_some_and(|due| due <= now)
-        })
+    /// Whether a set may have something to send.
+    pub(crate) fn wants(&self, set: usize, now: Instant) -> bool {
+        let due = self.dues.get(set).copied().flatten();
+        self.dirty & bit(set) != 0 || due.is_some_and(|due| due <= now)
     }
 
     pub(crate) fn set_mut(&mut self, set: usize) -> &mut SocketSet<'a> {
@@ -267,11 +269,10 @@ mod tests {
 
     /// Has every set send what it has; says which did.
     fn send(sockets: &mut Sockets<'_>, interface: &mut Interface) -> Vec<usize> {
-        let (mut sets, mut from) = (Vec::new(), 0);
-        while let Some(set) = sockets.sending(from, Instant::ZERO) {
+        let mut sets: Vec<_> = Sockets::SETS.collect();
+        sets.retain(|&set| sockets.wants(set, Instant::ZERO));
+        for &set in &sets {
             assert!(!sockets.sent(set, interface, Instant::ZERO, false));
-            sets.push(set);
-            from = set + 1;
         }
         sets
     }
@@ -325,11 +326,13 @@ mod tests {
         socket.connect(interface.context(), peer, 5000).unwrap();
         let now = Instant::ZERO;
         assert_eq!(sockets.poll_at(&mut interface, now), Some(now));
-        assert_eq!(sockets.sending(0, now), Some(one.set));
-        assert_eq!(sockets.sending(one.set + 1, now), None);
+        let wanting = |sockets: &Sockets<'_>| {
+            Sockets::SETS.filter(|&set| sockets.wants(set, now)).collect::<Vec<_>>()
+        };
+        assert_eq!(wanting(&sockets), [one.set]);
         sockets.sent(one.set, &mut interface, now, false);
         // It has not been sent, and the set is due.
-        assert_eq!(sockets.sending(0, now), Some(one.set));
+        assert_eq!(wanting(&sockets), [one.set]);
         assert!(sockets.sent(one.set, &mut interface, now, false), "a time is over");
         sockets.get_mut::<tcp::Socket<'_>>(one).abort();
         sockets.set_mut(one.set).remove(one.inner);

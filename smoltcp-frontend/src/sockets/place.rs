@@ -72,9 +72,12 @@ impl Sockets<'_> {
                 .unwrap_or(0);
         }
         match other(medium, frame) {
-            Other::Udp { .. } if self.spilled == 0 => 0,
+            Other::Udp { .. } | Other::Fragment { protocol: IpProtocol::Udp, .. }
+                if self.spilled == 0 =>
+            {
+                0
+            }
             Other::Udp { to } => self.bound(to).unwrap_or(0),
-            Other::Fragment { protocol: IpProtocol::Udp, .. } if self.spilled == 0 => 0,
             Other::Fragment { protocol, ident, local, peer, ports } => {
                 if let Some((to, from)) = ports {
                     let set = if protocol == IpProtocol::Udp {
