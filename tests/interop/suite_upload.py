@@ -10,7 +10,7 @@ import time
 from suite_file import BAD_NAMES, GOOD_NAMES
 from target import checks
 from wire import (DATA, STEP, Failed, at_once, cuts, data, exchange, expect, head, payload, read_to_end, reset, same,
-                  show, string)
+                  show, string, we_end)
 
 NAME, OTHER = "interop-upload.bin", "interop-upload-2.bin"
 OLD = b"the older file, whole"
@@ -33,7 +33,7 @@ def begun(c, name, **sizes):
 
 def ends(s, want="FIN", late=b""):
     """We end; so does the server."""
-    s.shutdown(socket.SHUT_WR)
+    we_end(s)
     got, end = read_to_end(s)
     expect((got, end) == (late, want), f"after our end {show(got)} and {end}, expected {show(late)} and {want}")
 
@@ -537,7 +537,7 @@ def appears(c):
     with tempfile.NamedTemporaryFile() as outside, c.leaves(late), begun(c, "interop-upload-late") as s:
         os.symlink(outside.name, late)
         s.sendall(data(b"some"))
-        s.shutdown(socket.SHUT_WR)
+        we_end(s)
         got, end = read_to_end(s)
         same(outside.read(), b"", "the file outside")
         is_link = os.path.islink(late)

@@ -1,5 +1,6 @@
 """What suite.py, clients.py and selftest.py share: sockets with time limits, cuts, frames, and the table of checks."""
 
+import errno
 import fnmatch
 import os
 import random
@@ -113,6 +114,15 @@ def read_to_end(sock):
             error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             return b"".join(parts), "RST" if error else "FIN"
         parts.append(part)
+
+
+def we_end(sock):
+    """Ends our side. Where a reset came first, that is for who reads to see."""
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError as e:
+        if e.errno != errno.ENOTCONN:
+            raise
 
 
 def exchange(sock, pieces, half_close=True, timeout=50.0):
