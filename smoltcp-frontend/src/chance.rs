@@ -83,4 +83,12 @@ mod tests {
             assert!(times.abs_diff(expected) < expected / 2, "{times} instead of {expected}");
         }
     }
+
+    #[test]
+    fn what_never_happens_does_not_happen_at_0_either() {
+        let zero = Random::new(0x9e37_79b9_7f4a_7c15_u64.wrapping_neg());
+        assert_eq!(zero.clone().next_u64(), 0);
+        assert!(!Chance::NEVER.happens(&mut zero.clone()));
+        assert!(Chance::per_million(1).happens(&mut zero.clone()));
+    }
 }

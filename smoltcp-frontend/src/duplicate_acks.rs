@@ -26,7 +26,7 @@ const LONGEST: usize = 128;
 pub(crate) struct DuplicateAcks {
     /// Counts those that were given another window.
     count: u16,
-    /// Whether there is a socket that they may do harm to, if that was looked at in this burst. A burst makes no new ones.
+    /// Whether there may be a socket that they do harm to, if that was looked at in this burst. A burst makes no new ones.
     any: Option<bool>,
 }
 
@@ -79,9 +79,7 @@ impl DuplicateAcks {
         let sockets = || sockets.iter().filter_map(tcp);
         let has_fin =
             |socket: &tcp::Socket<'_>| matches!(socket.state(), State::FinWait1 | State::Closing);
-        let any = self.any.get_or_insert_with(|| {
-            sockets().any(|socket| has_fin(socket) || (full && socket.send_queue() > 0))
-        });
+        let any = self.any.get_or_insert_with(|| full || sockets().any(has_fin));
         if !*any {
             return None;
         }

@@ -98,3 +98,62 @@ impl<T: TxToken> TxToken for Transmit<'_, T> {
         self.token.set_meta(meta);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpRepr};
+
+    use super::*;
+    use crate::tests::packets::{SEGMENT, ends, packet};
+
+    /// What is known when this packet was sent.
+    fn look(packet: &[u8]) -> Sent {
+        let mut sent = Sent::default();
+        sent.look(Medium::Ip, packet);
+        sent
+    }
+
+    #[test]
+    fn a_short_segment_is_the_last_and_a_plain_one_ends_nothing() {
+        for (local, peer) in ends() {
+            let sent = |control, payload| {
+                look(&packet(peer, local, &TcpRepr { control, payload, ..SEGMENT }))
+            };
+            let header = packet(peer, local, &SEGMENT).len();
+            let long = [0; SHORT + 1];
+            for control in [TcpControl::None, TcpControl::Psh] {
+                assert_eq!(sent(control, b""), Sent { more: false, ended: false });
+                let short = sent(control, &long[..SHORT - header]);
+                assert_eq!(short, Sent { more: false, ended: false });
+                let long = sent(control, &long[..SHORT + 1 - header]);
+                assert_eq!(long, Sent { more: true, ended: false });
+            }
+            for control in [TcpControl::Syn, TcpControl::Fin, TcpControl::Rst] {
+                assert_eq!(sent(control, b""), Sent { more: true, ended: true }, "{control:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_segment_may_be_anything() {
+        let anything = Sent { more: true, ended: true };
+        for (local, peer) in ends() {
+            assert_eq!(look(&[]), anything);
+            let mut datagram = packet(peer, local, &SEGMENT);
+            let header = IpRepr::new(peer, local, IpProtocol::Udp, SEGMENT.header_len(), 64);
+            header.emit(&mut datagram[..], &Default::default());
+            assert_eq!(look(&datagram), anything);
+        }
+    }
+
+    /// It is known of all that was sent together.
+    #[test]
+    fn one_that_ends_something_is_not_forgotten_behind_another() {
+        let [(local, peer), _] = ends();
+        let mut sent = Sent::default();
+        for control in [TcpControl::Fin, TcpControl::None] {
+            sent.look(Medium::Ip, &packet(peer, local, &TcpRepr { control, ..SEGMENT }));
+        }
+        assert_eq!(sent, Sent { more: true, ended: true });
+    }
+}

@@ -119,12 +119,8 @@ impl<'w, A: Station, B: Station> Net<'w, A, B> {
                         self.now = (self.now + CREEP).min(end);
                     }
                 }
-                Some(due) if due < end => self.now = due,
                 _ if self.now >= end => return false,
-                _ => self.now = end,
-            }
-            if self.now > end {
-                return false;
+                due => self.now = earliest(due, Some(end)).unwrap_or(end),
             }
         }
     }

@@ -289,6 +289,7 @@ mod tests {
         let last = sockets.add(stream()).unwrap();
         let first = sockets.add(datagrams()).unwrap();
         assert_eq!((last.set, first.set), (63, 0));
+        assert_eq!(sockets.spilled, 0, "there is no socket of UDP behind the first set");
         assert_eq!(send(&mut sockets, &mut interface), [0, 63]);
         assert_eq!(send(&mut sockets, &mut interface), []);
 
@@ -337,6 +338,12 @@ mod tests {
         sockets.get_mut::<tcp::Socket<'_>>(one).abort();
         sockets.set_mut(one.set).remove(one.inner);
         sockets.sent(one.set, &mut interface, now, false);
+        assert_eq!(sockets.poll_at(&mut interface, now), None);
+
+        // What was said of a set counts until something happens to it.
+        sockets.dues[7] = Some(now);
+        assert_eq!(sockets.poll_at(&mut interface, now), Some(now));
+        sockets.all_dirty();
         assert_eq!(sockets.poll_at(&mut interface, now), None);
     }
 

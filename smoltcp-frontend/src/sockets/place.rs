@@ -402,18 +402,87 @@ mod tests {
         }
     }
 
+    /// How many of these connections are in a bucket with more others than it has room for.
+    fn crowded(connections: impl Iterator<Item = (IpEndpoint, IpEndpoint)>) -> usize {
+        let mut buckets = [0; BUCKETS];
+        for (local, peer) in connections {
+            buckets[bucket(local, peer).0] += 1;
+        }
+        buckets.iter().filter(|&&busy| busy > WAYS).sum()
+    }
+
+    fn end(address: [u8; 4], port: u16) -> IpEndpoint {
+        IpEndpoint::new(Ipv4Address::from(address).into(), port)
+    }
+
     /// Linux takes ports for its connections here and there, but only even ones.
     #[test]
     fn a_thousand_connections_of_one_peer_leave_each_other_their_hints() {
         for (first, step) in [(32_768, 2), (32_769, 26), (1024, 64), (40_000, 24)] {
-            let mut buckets = [0; BUCKETS];
-            for n in 0..1000 {
-                let local = IpEndpoint::new(Ipv4Address::from(LOCAL).into(), 7);
-                let peer = IpEndpoint::new(Ipv4Address::from(PEER).into(), first + n * step);
-                buckets[bucket(local, peer).0] += 1;
-            }
-            let crowded: usize = buckets.iter().filter(|&&busy| busy > WAYS).sum();
+            let all = (0..1000).map(|n| (end(LOCAL, 7), end(PEER, first + n * step)));
+            let crowded = crowded(all);
             assert!(crowded < 50, "{crowded} {first} {step}");
+        }
+    }
+
+    #[test]
+    fn connections_are_told_apart_by_either_end_and_by_its_address_as_by_its_port() {
+        let n = |n: u16| (n >> 8) as u8;
+        let all: [&dyn Fn(u16) -> (IpEndpoint, IpEndpoint); 4] = [
+            &|it| (end(LOCAL, 1000 + it), end(PEER, 40_000)),
+            &|it| (end(LOCAL, 7), end([10, 1, n(it), it as u8], 40_000)),
+            &|it| (end([10, 1, n(it), it as u8], 7), end(PEER, 40_000)),
+            &|it| (end([10, 1, 0, it as u8], 7), end([10, 2, n(it), 0], 40_000)),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            let crowded = crowded((0..1000).map(one));
+            assert!(crowded < 50, "{crowded} {at}");
+        }
+        // Of those in one bucket each has a name of its own, or nearly so.
+        let names = (0..1000).map(|n| bucket(end(LOCAL, 7), end(PEER, 32_768 + 2 * n)).1);
+        let names: std::collections::BTreeSet<_> = names.collect();
+        assert!(names.len() > 200, "{}", names.len());
+    }
+
+    /// A second look finds it where the first has said, and says nothing anew.
+    #[test]
+    fn a_connection_that_was_found_is_remembered_once() {
+        let (mut a, mut b) = ([Packet::EMPTY; 1], [Packet::EMPTY; 1]);
+        let mut interface = sim::interface(&mut Wire::new(&mut a, &mut b), Side::A);
+        let local = interface.ipv4_addr().unwrap();
+        let mut storage: Vec<_> = (0..N).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        let handle = sockets.add(stream()).unwrap();
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+        let peer = IpEndpoint::new(Ipv4Address::from(PEER).into(), 1000);
+        socket.connect(interface.context(), peer, (local, 2000)).unwrap();
+        let remembered = |sockets: &Sockets<'_>| {
+            let hints = sockets.memory.hints.as_flattened();
+            hints.iter().filter(|hint| usize::from(hint.set) == handle.set).count()
+        };
+        assert_ne!(handle.set, 0);
+        assert_eq!(remembered(&sockets), 0);
+        for _ in 0..3 {
+            let found = sockets.connection(IpEndpoint::new(local.into(), 2000), peer);
+            assert_eq!(found, Some(handle.set));
+            assert_eq!(remembered(&sockets), 1);
+        }
+    }
+
+    /// Only who asks for a connection goes to one who listens.
+    #[test]
+    fn a_segment_of_no_connection_goes_to_the_first_set() {
+        let mut storage: Vec<_> = (0..N).map(|_| SocketStorage::EMPTY).collect();
+        let mut sockets = Sockets::new(&mut storage);
+        let handle = sockets.add(stream()).unwrap();
+        sockets.get_mut::<tcp::Socket<'_>>(handle).listen(7).unwrap();
+        let (ack, rst, syn) = (0x10, 0x04, 0x02);
+        for (flags, set) in
+            [(syn, handle.set), (syn | ack, 0), (syn | rst, 0), (ack, 0), (rst, 0), (ack | rst, 0)]
+        {
+            let mut segment = segment(1000, 7);
+            segment[13] = flags;
+            assert_eq!(placed(&mut sockets, &packet(0, 0, &segment)), set, "{flags:#x}");
         }
     }
 

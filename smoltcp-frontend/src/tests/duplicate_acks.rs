@@ -173,15 +173,14 @@ fn long_frames_are_not_looked_at() {
 }
 
 #[test]
-fn whether_there_is_a_socket_in_danger_is_looked_at_once_a_burst() {
-    let mut setting = Setting::new();
+fn whether_there_is_an_end_to_look_after_is_looked_at_once_a_burst() {
+    let setting = Setting::with_a_lone_end();
     let packet = setting.packet(&setting.ack());
     let mut acks = DuplicateAcks::new();
-    setting.sim.net.run(SECOND);
     let idle = Sim::new(|_| vec![]);
     let safe = &idle.net.a.stack.sockets;
-    assert!(acks.disguise(Medium::Ip, &packet, safe, true, false).is_none());
-    assert_eq!(setting.window(&mut acks, true, false, &packet), 0, "it is the same burst");
+    assert!(acks.disguise(Medium::Ip, &packet, safe, false, false).is_none());
+    assert_eq!(setting.window(&mut acks, false, false, &packet), 0, "it is the same burst");
     acks.begin();
-    assert_eq!(setting.window(&mut acks, true, false, &packet), 999);
+    assert_eq!(setting.window(&mut acks, false, false, &packet), 1);
 }

@@ -118,6 +118,23 @@ fn honest_clients_do_not_wait_behind_a_small_flood() {
     }
 }
 
+/// When nobody else comes, the one who waits need not wait for more than that.
+#[test]
+fn a_handshake_that_nobody_finishes_makes_way_after_a_second_and_not_before() {
+    let mut sim = Sim::with_backlog(1, |stack| {
+        vec![pool(stack, Watched(Echo), 1, (2048, 2048), Settings::default())]
+    });
+    for from in [11, 12] {
+        inject(&mut sim, &syn(from, 1001, 7));
+        sim.net.run(Duration::ZERO);
+    }
+    let micro = Duration::from_micros(1);
+    sim.net.run(SECOND - micro);
+    assert_eq!((sim.net.a.stack.waiting(), sim.counts().dropped), (1, 0));
+    sim.net.run(micro);
+    assert_eq!((sim.net.a.stack.waiting(), sim.counts().dropped), (0, 1));
+}
+
 /// Wherever it is among the sockets.
 #[test]
 fn of_the_handshakes_that_nobody_finishes_the_oldest_makes_way() {

@@ -6,6 +6,7 @@ use smoltcp::wire::{TcpControl, TcpPacket};
 
 use super::packets::{Segment, inject, segment_to, syn};
 use super::*;
+use crate::sim::Station;
 
 const ECHO: u16 = 9900;
 
@@ -198,4 +199,102 @@ fn for_one_who_waits_one_socket_makes_way() {
     sim.connected(at).unwrap();
     let counts = sim.counts();
     assert_eq!((counts.open, counts.closing, counts.listening), (1, 1, 0), "{counts:?}");
+}
+
+/// Two services, each with one socket and one peer who has vanished: their resets leave in one poll, and with it both who wait get an answer.
+#[test]
+fn who_waits_is_let_in_with_the_poll_that_makes_way() {
+    const OTHER: u16 = 9901;
+    let mut settings = Settings::default();
+    settings.limits.idle = Some(SECOND * 3);
+    let mut sim = Sim::with_backlog(4, |stack| {
+        [ECHO, OTHER]
+            .map(|port| pool_on(port, stack, Watched(Echo), 1, (2048, 2048), settings))
+            .into()
+    });
+    let ghosts = Ghosts::watch(&mut sim);
+    let syn_to = |sim: &mut Sim, to: u16, from: u8| {
+        let syn = Segment { control: TcpControl::Syn, port: 1001, seq: 7, ack: None, payload: b"" };
+        inject(sim, &segment_to(to, from, syn));
+        sim.net.run(MS);
+    };
+    let begun = [(ECHO, 11), (OTHER, 12)].map(|(to, from)| {
+        syn_to(&mut sim, to, from);
+        (to, from, Some(ghosts.number.borrow().wrapping_add(1)))
+    });
+    for (to, from, ack) in begun {
+        let done = Segment { control: TcpControl::None, port: 1001, seq: 8, ack, payload: b"" };
+        inject(&mut sim, &segment_to(to, from, done));
+    }
+    sim.net.run(SECOND * 6);
+    for (to, from) in [(ECHO, 13), (OTHER, 14)] {
+        syn_to(&mut sim, to, from);
+    }
+    let Net { a, wire, .. } = &mut sim.net;
+    let due = a.endpoints[0].deadline().unwrap();
+    assert_eq!((a.endpoints[1].deadline(), a.stack.waiting()), (Some(due), 2));
+    a.poll(due, &mut wire.end(Side::A));
+    assert_eq!((ghosts.resets.take(), a.stack.waiting()), (vec![1001; 2], 0));
+    for endpoint in &*a.endpoints {
+        assert_eq!(endpoint.counts().opening, 1, "{}", endpoint.port());
+        assert!(endpoint.deadline().is_some_and(|next| next > due), "there is nothing more to do");
+    }
+}
+
+/// Nothing is on its way to it: it may take its time, as long as it has, though others wait.
+#[test]
+fn who_has_acknowledged_all_has_not_vanished() {
+    let mut settings = Settings::default();
+    settings.limits.drain = SECOND * 20;
+    let mut sim = Sim::with_backlog(1, |stack| {
+        vec![pool(stack, Watched(file::File), 1, (2048, 2048), settings)]
+    });
+    sim.file("f", b"content");
+    let ghosts = Ghosts::watch(&mut sim);
+    let port = <file::File as StreamService>::ABOUT.port;
+    let first = ghosts.connect(&mut sim, port, 11, 1001, b"f\n");
+    // When the conversation is over, its end and all before it are acknowledged.
+    sim.net.run(SECOND * 25);
+    assert_eq!(sim.counts().closing, 1);
+    let (control, ack) = (TcpControl::None, Some(first + 8));
+    let got = Segment { control, port: 1001, seq: 10, ack, payload: b"" };
+    inject(&mut sim, &segment_to(port, 11, got));
+    sim.net.run(MS);
+    let at = sim.stream(512, 512);
+    sim.dial(at, port);
+    sim.net.run(SECOND * 19);
+    assert_eq!((sim.counts().closing, ghosts.resets.borrow().len()), (1, 0));
+    sim.connected(at).unwrap();
+    assert_eq!(ghosts.resets.take(), vec![]);
+}
+
+/// What has to be asked whether it is still there, and says nothing, is not there.
+#[test]
+fn a_handshake_that_keep_alive_gives_up_comes_to_nothing() {
+    let settings = Settings { keep_alive: Some(SECOND), ..Settings::default() };
+    let mut sim = Sim::new(|stack| vec![pool(stack, Watched(Echo), 1, (2048, 2048), settings)]);
+    inject(&mut sim, &syn(11, 1001, 7));
+    sim.net.run(SECOND * 5);
+    let counts = sim.counts();
+    assert_eq!((counts.listening, counts.dropped, counts.served), (1, 1, 0), "{counts:?}");
+}
+
+/// To the microsecond: at its time, and not when the clock has gone on.
+#[test]
+fn who_is_given_up_is_given_up_when_its_time_is_over() {
+    let mut settings = Settings { close: SECOND * 80, ..Settings::default() };
+    settings.limits.idle = Some(SECOND * 3);
+    let mut sim = Sim::new(|stack| vec![pool(stack, Watched(Echo), 1, (2048, 2048), settings)]);
+    let _resets = vanish(&mut sim, &[1001]);
+    sim.net.run(SECOND * 10);
+    assert_eq!(sim.counts().closing, 1);
+    // First of its end. By then its address is forgotten, so the reset cannot leave; then of that.
+    for _ in 0..2 {
+        let Net { a, wire, .. } = &mut sim.net;
+        let due = a.endpoints[0].deadline().unwrap();
+        a.poll(due, &mut wire.end(Side::A));
+        let next = a.endpoints[0].deadline();
+        assert!(next.is_none_or(|next| next > due), "{next:?} {due:?}");
+    }
+    assert_eq!(sim.counts().listening, 1);
 }

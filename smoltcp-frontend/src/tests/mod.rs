@@ -7,6 +7,7 @@ mod bare;
 mod conversations;
 mod datagrams;
 mod day;
+mod devices;
 #[cfg(feature = "dhcp")]
 mod dhcp;
 mod duplicate_acks;
@@ -18,6 +19,7 @@ mod memory;
 #[cfg(feature = "dns")]
 mod names;
 mod neighbours;
+mod net;
 pub(crate) mod packets;
 mod pools;
 mod resets;
@@ -190,6 +192,18 @@ pub(crate) fn pool<V: StreamService + 'static>(
     stack: &mut Stack<'static>,
     service: V,
     sockets: usize,
+    rings: (usize, usize),
+    settings: Settings,
+) -> Served {
+    pool_on(V::ABOUT.port, stack, service, sockets, rings, settings)
+}
+
+/// The same, on another port than usual.
+pub(crate) fn pool_on<V: StreamService + 'static>(
+    port: u16,
+    stack: &mut Stack<'static>,
+    service: V,
+    sockets: usize,
     (receive_len, send_len): (usize, usize),
     settings: Settings,
 ) -> Served {
@@ -199,7 +213,7 @@ pub(crate) fn pool<V: StreamService + 'static>(
         receive_len,
         send_len,
     };
-    Box::new(Pool::new(stack, service, V::ABOUT.port, memory, settings).unwrap())
+    Box::new(Pool::new(stack, service, port, memory, settings).unwrap())
 }
 
 impl Sim {

@@ -1,6 +1,7 @@
 //! Neighbours: known by what they send, and found in time by whoever wants them.
 
 use anywire_core::instant::Instant;
+use smoltcp::wire::IpAddress;
 
 use super::waiting::{all, memory};
 use super::*;
@@ -107,6 +108,50 @@ fn neighbours_of_ipv6_are_known_by_their_frames_too() {
         lladdr: Some(mac.into()),
     };
     assert_eq!(advert, Icmpv6Repr::Ndisc(expected));
+}
+
+/// With few neighbours nobody takes another's place, of either kind.
+#[test]
+fn neighbours_that_talk_at_the_same_time_are_told_of_once_each() {
+    use crate::neighbours::Neighbours;
+    use smoltcp::wire::{EthernetAddress, EthernetProtocol};
+
+    let mut packets = [vec![sim::Packet::EMPTY; 4], vec![sim::Packet::EMPTY; 4]];
+    let [to_b, to_a] = &mut packets;
+    let mut wire = sim::Wire::new(to_b, to_a);
+    let interface = sim::interface(&mut wire, Side::A);
+    for (at, protocol) in [EthernetProtocol::Ipv4, EthernetProtocol::Ipv6].into_iter().enumerate() {
+        let frame = |last: u8| {
+            let (local, peer) = packets::ends()[at];
+            let peer = match peer {
+                IpAddress::Ipv4(_) => IpAddress::v4(10, 0, 0, last),
+                IpAddress::Ipv6(_) => IpAddress::v6(0xfd00, 0, 0, 0, 0, 0, 0, last.into()),
+            };
+            let packet = packets::packet(peer, local, &packets::SEGMENT);
+            let mut frame = packets::ethernet(last, &packet);
+            frame[12..14].copy_from_slice(&u16::from(protocol).to_be_bytes());
+            frame
+        };
+        let (mut neighbours, ours) = (Neighbours::none(), EthernetAddress([2, 0, 0, 0, 0, 1]));
+        let mut news =
+            |last| neighbours.news(&interface, ours, &frame(last), Instant::ZERO).is_some();
+        assert!((100..164).all(&mut news), "{protocol}");
+        assert!(!(100..164).any(&mut news), "{protocol}");
+    }
+}
+
+/// Between the wish and the poll the address may be lost, as with DHCP.
+#[test]
+fn nobody_is_asked_for_from_no_address() {
+    let mut sim = all();
+    let stack = &mut sim.net.b.stack;
+    for last in [97, 98] {
+        stack.want(IpAddress::v4(10, 0, 0, last));
+    }
+    stack.interface().update_ip_addrs(|addresses| addresses.clear());
+    let before = sim.net.wire.frames();
+    sim.net.run(MS);
+    assert_eq!(sim.net.wire.frames(), before);
 }
 
 /// smoltcp looks for one neighbour a second. The second one is found at once all the same, and nobody is asked for again and again.

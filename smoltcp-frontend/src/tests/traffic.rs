@@ -12,6 +12,7 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpProtocol, IpRepr};
 use super::packets::inject;
 use super::waiting::memory;
 use super::*;
+use crate::sim::Station;
 use crate::udp::Asker;
 
 /// A device with these frames, and behind them one that comes again for ever. What is sent is gone.
@@ -78,6 +79,22 @@ fn a_flood_does_not_hold_a_deadline_up_for_ever() {
     a.stack.poll(|| silence, &mut flood, a.endpoints, &mut a.store, &mut a.observer);
     let next = a.stack.poll_at(silence, a.endpoints);
     assert!(next.is_none_or(|next| next > silence), "there is no more");
+}
+
+#[test]
+fn who_is_at_rest_does_not_want_to_be_polled() {
+    let mut sim = Sim::new(|stack| vec![pool(stack, Echo, 2, (2048, 2048), Settings::default())]);
+    let at = sim.connect(9900);
+    sim.send(at, b"hello");
+    sim.shutdown(at);
+    assert_eq!(sim.read_all(at), Ok(b"hello".to_vec()));
+    sim.net.run(SECOND * 100);
+    let (now, Net { a, b, .. }) = (sim.net.now(), &mut sim.net);
+    assert_eq!((a.poll_at(now), b.poll_at(now)), (None, None));
+    // Whoever is polled all the same is at rest again.
+    sim.net.poll();
+    let Net { a, b, .. } = &mut sim.net;
+    assert_eq!((a.poll_at(now), b.poll_at(now)), (None, None));
 }
 
 #[test]

@@ -188,15 +188,41 @@ fn what_is_decided_leaves_at_once() {
     let at = sim.stream(512, 512);
     let mut stream = sim.streams.remove(at);
     let mut pump = Jump::new(&mut sim);
+    let sent = Rc::new(Cell::new(0));
+    let count = sent.clone();
+    let tap = move |_: Instant, side: Side, _: &[u8]| {
+        count.set(count.get() + u32::from(side == Side::B));
+    };
+    pump.net.wire.watch(Box::leak(Box::new(tap)));
     let mut wire = connect(&mut pump, &mut stream, sim::address(Side::A, 9900), SECOND).unwrap();
+    let before = sent.take();
+    assert!(before > 0, "the handshake");
     wire.write(b"hello").unwrap();
+    assert_eq!(sent.take(), 0, "more may follow");
     wire.flush().unwrap();
+    assert_eq!(sent.take(), 1);
     assert_eq!(wire.read(&mut [0; 8]), Ok(5));
+    sent.take();
     wire.abort();
+    assert_eq!(sent.take(), 1);
     assert_eq!(wire.read(&mut [0; 8]), Err(StreamError::NotConnected));
     assert!(!stream.lingers(&mut sim.net.b.stack), "the reset has left");
     sim.net.run(SECOND);
     assert_eq!(sim.log.ends(), [End::Reset]);
+}
+
+#[test]
+fn an_end_leaves_at_once_and_who_sleeps_sleeps_as_long_as_was_said() {
+    let mut sim = all();
+    let at = sim.stream(512, 512);
+    let mut stream = sim.streams.remove(at);
+    let mut pump = Jump::new(&mut sim);
+    let mut wire = connect(&mut pump, &mut stream, sim::address(Side::A, 9900), SECOND).unwrap();
+    let until = wire.now() + SECOND;
+    assert!(wire.sleep(until), "this wire can");
+    assert_eq!(wire.now(), until);
+    wire.shutdown().unwrap();
+    assert_eq!(wire.now(), until);
 }
 
 #[test]

@@ -163,6 +163,58 @@ fn one_bit_is_wrong_behind_the_ethernet_header_and_arp_is_lost() {
     assert!(places.len() > 50, "anywhere: {places:?}");
 }
 
+/// A quarter of its room is for answers.
+#[test]
+fn a_wire_that_is_full_takes_nothing_and_loses_only_answers() {
+    let (mut to_b, mut to_a) = (vec![Packet::EMPTY; 8], vec![Packet::EMPTY; 8]);
+    let mut wire = Wire::new(&mut to_b, &mut to_a);
+    let now = crate::time::to_smoltcp(Instant::ZERO);
+    let send = |wire: &mut Wire<'_>, side| match wire.end(side).transmit(now) {
+        Some(token) => token.consume(60, |_| true),
+        None => false,
+    };
+    let answer = |wire: &mut Wire<'_>, side| {
+        let mut end = wire.end(side);
+        let (token, answer) = end.receive(now).unwrap();
+        token.consume(|frame| assert_eq!(frame.len(), 60));
+        answer.consume(60, |_| ());
+    };
+    for _ in 0..6 {
+        assert!(send(&mut wire, Side::A) && send(&mut wire, Side::B));
+    }
+    assert!(!send(&mut wire, Side::A));
+    for (sent, full) in [(7, 0), (8, 0), (9, 1), (10, 2)] {
+        answer(&mut wire, Side::A);
+        let counters = wire.counters(Side::A);
+        assert_eq!(counters, Counters { sent, full, ..Counters::default() });
+    }
+    for _ in 0..3 {
+        assert!(!send(&mut wire, Side::A));
+        let mut end = wire.end(Side::B);
+        let (token, _) = end.receive(now).unwrap();
+        token.consume(|_| ());
+    }
+    assert!(send(&mut wire, Side::A));
+}
+
+#[test]
+fn a_copy_for_which_there_is_no_room_is_none() {
+    let (mut to_b, mut to_a) = (vec![Packet::EMPTY; 3], vec![Packet::EMPTY; 0]);
+    let mut wire = Wire::new(&mut to_b, &mut to_a);
+    wire.link(Side::A).duplicate = Chance::ALWAYS;
+    let now = crate::time::to_smoltcp(Instant::ZERO);
+    for sent in 1..=2 {
+        wire.end(Side::A).transmit(now).unwrap().consume(60, |_| ());
+        let counters = Counters { sent, duplicated: 1, ..Counters::default() };
+        assert_eq!(wire.counters(Side::A), counters);
+    }
+    let end = crate::time::to_smoltcp(Instant::from_micros(u64::MAX));
+    for _ in 0..3 {
+        wire.end(Side::B).receive(end).unwrap().0.consume(|_| ());
+    }
+    assert_eq!(wire.due(), None);
+}
+
 #[test]
 fn a_rate_makes_frames_wait_for_each_other() {
     // 1000 bytes in 8 ms.
