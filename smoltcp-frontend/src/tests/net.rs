@@ -71,9 +71,11 @@ fn who_wants_to_be_polled_is_polled_then_and_not_before() {
 #[test]
 fn who_is_restless_for_a_while_is_polled_until_it_is_not() {
     for restless in 2..=5 {
-        let expected = [vec![at(0); restless + 1], vec![at(10)]].concat();
-        let idler = Idler { restless, ..Idler::default() };
-        assert_eq!(polls(idler), (expected, at(10)), "{restless}");
+        for next in [vec![], vec![at(5)]] {
+            let expected = [vec![at(0); restless + 1], next.clone(), vec![at(10)]].concat();
+            let idler = Idler { restless, next: next.first().copied(), ..Idler::default() };
+            assert_eq!(polls(idler), (expected, at(10)), "{restless} {next:?}");
+        }
     }
 }
 
