@@ -6,7 +6,7 @@ import tempfile
 import time
 
 from target import BIG, SIZES, SMALL, checks, content, serves_file
-from wire import cuts, exchange, expect, payload, read_to_end, reset, same, show, steady
+from wire import cuts, exchange, expect, payload, read_to_end, reset, same, show, steady, without_silence
 
 BIG_SPARSE = 100_000_000
 
@@ -18,8 +18,12 @@ def get_file(c, name, ending, how="whole"):
     asked = os.fsencode(name) if isinstance(name, str) else name
     asked += {"newline": b"\n", "crlf": b"\r\n"}.get(ending, b"")
     began = time.monotonic()
-    with c.file() as s:
-        result = exchange(s, cuts(asked, how), half_close=ending == "half-close")
+
+    def dial():
+        nonlocal began
+        began = time.monotonic()
+        return c.file()
+    result = without_silence(dial, cuts(asked, how), 0.1, half_close=ending == "half-close")
     took = time.monotonic() - began
     expect(took < 5, f"took {took:.1f} s ({ending})")  # 100 ms of silence, not a limit of seconds, ends a name
     return result

@@ -4,7 +4,7 @@ import time
 
 from suite_message import Greet, says
 from target import checks
-from wire import asks, cuts, exchange, expect, nothing_more, payload, same
+from wire import asks, cuts, expect, nothing_more, payload, same, without_silence
 
 GREET, FULL = Greet(), bytes(97 + i % 23 for i in range(1024))
 IAC, WILL, WONT, DO, DONT = b"\xff", b"\xfb", b"\xfc", b"\xfd", b"\xfe"
@@ -118,7 +118,6 @@ def full_at_once(c):
 @checks("greet-300000-bytes-in-one-line")
 def long_line(c):
     text = payload(300_000).translate(bytes(97 + b % 26 for b in range(256)))
-    with c.greet() as s:
-        got, end = exchange(s, [text, b"\n"])
+    got, end = without_silence(c.greet, [text, b"\n"], GREET.quiet)
     same(got, GREET.answer(*(text[at:at + 1024] for at in range(0, len(text), 1024))), "the answers to 300000 bytes")
     expect(end == "FIN", f"all answers came, but then {end}")

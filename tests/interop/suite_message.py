@@ -6,7 +6,7 @@ import time
 
 from target import checks
 from wire import (asks, at_once, cuts, exchange, expect, nothing_more, payload, read_to_end, reset, same,
-                  show, steady)
+                  show, steady, without_silence)
 
 ALL = bytes(b for b in range(255) if b not in b"\r\n")  # 255 is a matter of its own in greet
 
@@ -129,8 +129,8 @@ def cr_then_lf(c, service):
 
 def lines(c, service, number, how):
     texts = [b"line %d " % turn + payload(turn % 60, turn).translate(None, b"\r\n\xff") for turn in range(number)]
-    with service.dial(c) as s:
-        got, end = exchange(s, cuts(b"".join(text + b"\n" for text in texts), how))
+    pieces = cuts(b"".join(text + b"\n" for text in texts), how)
+    got, end = without_silence(lambda: service.dial(c), pieces, service.quiet)
     same(got, service.answer(*texts), f"{number} lines")
     expect(end == "FIN", f"all answers came, but then {end}")
 
@@ -282,7 +282,7 @@ def silence_ends(c):
 
 @checks("message-drops-without-bound")
 def drops(c):
-    with c.message() as s:
-        got, end = exchange(s, [FULL, *[b"y" * 1_000_000] * 8, b"\nnext"])
+    pieces = [FULL, *[b"y" * 1_000_000] * 8, b"\nnext"]
+    got, end = without_silence(c.message, pieces, MESSAGE.quiet)
     same(got, MESSAGE.answer(FULL, b"next"), "the answer to 8 MB in one line")
     expect(end == "FIN", f"answered, but then {end}")

@@ -1,5 +1,6 @@
 """What suite.py, clients.py and selftest.py share: sockets with time limits, cuts, frames, and the table of checks."""
 
+import contextlib
 import errno
 import fnmatch
 import os
@@ -125,8 +126,21 @@ def we_end(sock):
             raise
 
 
-def exchange(sock, pieces, half_close=True, timeout=50.0):
-    """Sends the pieces while it reads, half-closes, reads to the end. Returns (bytes, `FIN` or `RST`)."""
+class Late(Exception):
+    """A silence came between two pieces that we did not mean: the machine is too busy."""
+
+
+def exchange(sock, pieces, half_close=True, timeout=50.0, quiet=None):
+    """Sends the pieces while it reads, half-closes, reads to the end. Returns (bytes, `FIN` or `RST`). With `quiet`
+    gives up as `Late` when half as long has passed between two pieces, or before the end."""
+    last = time.monotonic()
+
+    def in_time():
+        nonlocal last
+        now = time.monotonic()
+        if quiet and now - last >= quiet / 2:
+            raise Late
+        last = now
     sock.setblocking(False)
     pieces = [memoryview(p) for p in pieces if p]
     pieces.reverse()
@@ -136,6 +150,7 @@ def exchange(sock, pieces, half_close=True, timeout=50.0):
         left = until - time.monotonic()
         expect(left > 0, f"after {timeout:.0f} s still {sum(map(len, pieces))} bytes to send")
         if not pieces:
+            in_time()
             try:
                 sock.shutdown(socket.SHUT_WR)
             except OSError:
@@ -151,6 +166,7 @@ def exchange(sock, pieces, half_close=True, timeout=50.0):
                 parts.append(part)
             if writable:
                 sent = sock.send(pieces[-1])
+                in_time()
                 if sent == len(pieces[-1]):
                     pieces.pop()
                 else:
@@ -170,6 +186,17 @@ def coarser(pieces, number):
     """The same bytes, so many pieces joined to one, save for the first and the last 20."""
     inner = pieces[20:-20]
     return [*pieces[:20], *(b"".join(inner[at:at + number]) for at in range(0, len(inner), number)), *pieces[-20:]]
+
+
+def without_silence(dial, pieces, quiet, half_close=True):
+    """`exchange` on a new connection; all over again if it was late. On a machine that is too busy for so many pieces, those
+    in the middle get longer from try to try."""
+    for turn in range(100):
+        if turn > 1 and len(pieces) > 60:
+            pieces = coarser(pieces, 2)
+        with contextlib.suppress(Late), dial() as s:
+            return exchange(s, pieces, half_close, quiet=quiet)
+    raise Failed(f"the machine is too busy for {len(pieces)} pieces without a silence of {quiet:.1f} s")
 
 
 def steady(dial, pieces, quiet, pause=0.0):
