@@ -13,6 +13,7 @@ use smoltcp::wire::{IpAddress, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
 use super::packets::{SEGMENT, ethernet, inject, packet};
 use super::*;
+use crate::sim::Station;
 
 fn ring(len: usize) -> SocketBuffer<'static> {
     SocketBuffer::new(leak(vec![0; len]))
@@ -346,6 +347,24 @@ fn a_slow_reader_that_has_ended_does_not_stall() {
     assert!(got == content);
     let took = sim.net.now().saturating_since(begun);
     assert!(took < MS * 200, "{took:?}: it waited for a window probe");
+}
+
+/// Its last message waits, with its end, until there is room for the answer. Until then it is not asked again and again.
+#[test]
+fn who_has_ended_and_does_not_read_is_left_alone() {
+    let mut sim =
+        Sim::new(|stack| vec![pool(stack, Watched(Hello), 1, (2048, 2048), Settings::default())]);
+    let at = sim.stream(64, 4096);
+    sim.dial(at, <Hello as StreamService>::ABOUT.port);
+    sim.connected(at).unwrap();
+    sim.send(at, &pattern(2048));
+    sim.shutdown(at);
+    sim.net.run(MS * 100);
+    let (now, Net { a, .. }) = (sim.net.now(), &mut sim.net);
+    let next = a.poll_at(now);
+    assert!(next.is_some_and(|next| next > now), "{next:?} {now:?}");
+    let answers = sim.read_all(at).unwrap();
+    assert_eq!(answers.windows(5).filter(|word| word == b"I got").count(), 2);
 }
 
 /// The same to a server that ends first and takes a little at a time: all of ours is in the ring when our side is shut down.
