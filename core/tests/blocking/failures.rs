@@ -1,11 +1,16 @@
 //! A wire that fails, at each call in turn: it ends, it says so, and no file stays open.
 
+use anywire_core::blocking::{Buffers, Interest, Plain, Ready, Wire, converse};
 use anywire_core::checked::Checked;
 use anywire_core::client;
+use anywire_core::conversation::Limits;
 use anywire_core::event::End;
+use anywire_core::instant::Instant;
 use anywire_core::request::Stop;
 use anywire_core::service::{echo, file, hello};
 use anywire_core::session::{Reason, Session};
+use anywire_core::store::NoStore;
+use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use super::wire::{Broken, Scripted};
 use super::{Files, User, hold, name};
@@ -60,16 +65,16 @@ fn of_the_clients() {
 #[test]
 fn a_write_that_takes_nothing_is_a_failure() {
     struct Nothing;
-    impl embedded_io::ErrorType for Nothing {
+    impl ErrorType for Nothing {
         type Error = Broken;
     }
-    impl embedded_io::Read for Nothing {
+    impl Read for Nothing {
         fn read(&mut self, buf: &mut [u8]) -> Result<usize, Broken> {
             buf.fill(b'x');
             Ok(buf.len())
         }
     }
-    impl embedded_io::Write for Nothing {
+    impl Write for Nothing {
         fn write(&mut self, _: &[u8]) -> Result<usize, Broken> {
             Ok(0)
         }
@@ -77,10 +82,70 @@ fn a_write_that_takes_nothing_is_a_failure() {
             Ok(())
         }
     }
-    let mut wire = anywire_core::blocking::Plain(Nothing);
-    let buffers = anywire_core::blocking::Buffers { input: &mut [0; 8], output: &mut [0; 8] };
-    let limits = anywire_core::conversation::Limits::default();
-    let mut store = anywire_core::store::NoStore;
-    let outcome = super::converse(echo::Session, &mut wire, &mut store, &mut (), buffers, &limits);
+    let mut wire = Plain(Nothing);
+    let buffers = Buffers { input: &mut [0; 8], output: &mut [0; 8] };
+    let limits = Limits::default();
+    let outcome = converse(echo::Session, &mut wire, &mut NoStore, &mut (), buffers, &limits);
     assert_eq!(outcome.end, End::Reset);
+}
+
+/// A wire on which every read fails in the same way.
+struct Fails {
+    kind: ErrorKind,
+    ours: bool,
+}
+
+impl ErrorType for Fails {
+    type Error = ErrorKind;
+}
+
+impl Read for Fails {
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, ErrorKind> {
+        Err(self.kind)
+    }
+}
+
+impl Write for Fails {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
+        Ok(buf.len())
+    }
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+impl Wire for Fails {
+    const ENDS: bool = true;
+
+    fn now(&mut self) -> Instant {
+        Instant::ZERO
+    }
+    fn wait(&mut self, _: Interest, _: Option<Instant>) -> Result<Ready, ErrorKind> {
+        Ok(Ready { read: true, write: true })
+    }
+    fn shutdown(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+    fn abort(&mut self) {}
+    fn is_ours(&self, error: &ErrorKind) -> bool {
+        assert_eq!(*error, self.kind);
+        self.ours
+    }
+}
+
+#[test]
+fn who_is_to_blame_for_a_failure_is_told_by_its_kind_and_by_the_wire() {
+    for (kind, ours, end) in [
+        (ErrorKind::ConnectionReset, false, End::Reset),
+        (ErrorKind::Other, false, End::Reset),
+        (ErrorKind::TimedOut, false, End::Vanished),
+        (ErrorKind::Other, true, End::Aborted(Reason::Failed)),
+        (ErrorKind::TimedOut, true, End::Aborted(Reason::Failed)),
+    ] {
+        let mut wire = Fails { kind, ours };
+        let buffers = Buffers { input: &mut [0; 8], output: &mut [0; 8] };
+        let limits = Limits::default();
+        let outcome = converse(echo::Session, &mut wire, &mut NoStore, &mut (), buffers, &limits);
+        assert_eq!((outcome.end, outcome.error), (end, Some(kind)), "{ours}");
+    }
 }
