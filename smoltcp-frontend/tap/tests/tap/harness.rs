@@ -184,6 +184,28 @@ impl Drop for Server {
     }
 }
 
+/// As long as there is one, Linux asks 30 times, once a second, where a neighbour is. It would give up after three, which on a bad wire is
+/// too soon: of the questions and the answers some get lost.
+pub(crate) struct Persistence {
+    before: String,
+}
+
+impl Persistence {
+    const QUESTIONS: &str = "/proc/sys/net/ipv4/neigh/tap0/mcast_solicit";
+
+    pub(crate) fn of_linux() -> Self {
+        let before = std::fs::read_to_string(Self::QUESTIONS).unwrap();
+        std::fs::write(Self::QUESTIONS, "30").unwrap();
+        Self { before }
+    }
+}
+
+impl Drop for Persistence {
+    fn drop(&mut self) {
+        std::fs::write(Self::QUESTIONS, &self.before).unwrap();
+    }
+}
+
 /// A connection of Linux's.
 pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&addr, PATIENCE).unwrap();

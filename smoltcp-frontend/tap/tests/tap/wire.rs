@@ -9,7 +9,8 @@ use smoltcp::wire::TcpPacket;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::harness::{
-    LinuxServer, PATIENCE, Server, anywire_tap, assert_fails, connect, exchange, run, sample, text,
+    LinuxServer, PATIENCE, Persistence, Server, anywire_tap, assert_fails, connect, exchange, run,
+    sample, text,
 };
 
 crate::tests![
@@ -168,6 +169,7 @@ fn a_capture_that_cannot_be_written_is_told() {
 
 /// With Linux at the other end, both as a server and as a client.
 fn through_faults_both_ways_everything_arrives_whole() {
+    let _persistence = Persistence::of_linux();
     let args = ["--drop-chance", "5", "--corrupt-chance", "5", "echo", "file"];
     let server = Server::start(&args, 3);
     let sent = sample(60_000);
@@ -186,6 +188,7 @@ fn through_faults_both_ways_everything_arrives_whole() {
 /// The capture is on Linux's side of the faults: it has what was broken on its way to the stack, as it was, and what the stack has sent,
 /// as it is broken.
 fn faults_hit_both_ways_as_often_as_they_are_told_to() {
+    let _persistence = Persistence::of_linux();
     let folder = tempfile::tempdir().unwrap();
     let capture = folder.path().join("capture.pcap");
     let args = ["--corrupt-chance", "20", "--pcap", capture.to_str().unwrap(), "echo", "-vv"];
