@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 from target import SIZES, Context, checks, content
 from wire import expect, payload, same
@@ -117,8 +118,9 @@ def lab_knock(c):
 
 
 def lab_date(c, service):
+    asked = time.time()
     out = lab(c, "date_client.py", c.date_port if service == "date" else c.logdate_port)
-    suite_date.right(out.encode())
+    suite_date.right(out.encode(), asked)
     if service == "logdate":
         c.logs()
 

@@ -15,8 +15,8 @@ ANSWER = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d\n")
 SERVICES = ("date", "logdate")
 
 
-def moment(text, slack=2.0):
-    """The time that this is, which must be now by our clock, with our offset."""
+def moment(text, asked, slack=2.0):
+    """The time that this is, which must be between our question and now by our clock, with our offset."""
     try:
         when = datetime.datetime.fromisoformat(text)
     except ValueError as e:
@@ -24,21 +24,22 @@ def moment(text, slack=2.0):
     here = datetime.datetime.fromtimestamp(when.timestamp()).astimezone()
     expect(when.utcoffset() == here.utcoffset(), f"{text} is not our offset: here it is {here.isoformat()}")
     expect(not text.endswith("-00:00"), f"{text}: the offset of UTC is +00:00, -00:00 is an unknown one")
-    off = when.timestamp() - time.time()
-    expect(-slack - 1 < off < slack, f"{text} is {off:.1f} s from our clock")
+    early, late = asked - when.timestamp(), when.timestamp() - time.time()
+    expect(early < slack + 1, f"{text} is {early:.1f} s before we have asked")
+    expect(late < slack, f"{text} is {late:.1f} s after it is here")
     return when.timestamp()
 
 
-def right(line):
+def right(line, asked):
     expect(ANSWER.fullmatch(line), f"answered with {show(line)}, expected a line like 2026-11-21T09:30:00+01:00")
-    return moment(line[:-1].decode())
+    return moment(line[:-1].decode(), asked)
 
 
-def rights(got, least, most):
-    """So many answers, all right."""
+def rights(got, asked, least, most):
+    """So many answers, all right, to what was asked then."""
     lines = got.splitlines(True)
     for line in lines:
-        right(line)
+        right(line, asked)
     expect(least <= len(lines) <= most, f"{len(lines)} answers, expected {least} to {most}")
     return len(lines)
 
@@ -59,13 +60,14 @@ def logged(c, service):
 def one_receive(c, service):
     with logged(c, service) as tell, c.date(service) as s:
         for request in (QUESTION, b"x", b"\n", b"\r\n", b"\0", b"\xff\xfe", bytes(range(256)), b"n" * 1024):
+            asked = time.time()
             s.sendall(request)
             got = s.recv(1000)
-            right(got[:26])
+            right(got[:26], asked)
             # What one receive returns is a message: on the way it may have been cut.
             while len(request) > 1 and len(got) % 26 == 0 and got and again(s):
                 got += s.recv(1000)
-            tell(rights(got, 1, len(request)))
+            tell(rights(got, asked, 1, len(request)))
 
 
 def again(s):
@@ -80,9 +82,10 @@ def again(s):
 
 def half_close(c, service, size, how):
     with logged(c, service) as tell, c.date(service) as s:
+        asked = time.time()
         got, end = exchange(s, cuts(payload(size), how))
         expect(end == "FIN", f"{show(got)}, but then {end}")
-        tell(rights(got, -(-size // 1024), size))
+        tell(rights(got, asked, -(-size // 1024), size))
 
 
 def without_a_word(c, service):
@@ -98,8 +101,9 @@ def no_waiting(c, service):
     with logged(c, service) as tell, c.date(service) as s:
         began = time.monotonic()
         for turn in range(20):
+            asked = time.time()
             s.sendall(b"?")
-            right(s.recv(1000))
+            right(s.recv(1000), asked)
             tell(1)
         expect(time.monotonic() - began < 4, f"20 answers take {time.monotonic() - began:.1f} s")
 
@@ -108,8 +112,9 @@ def goes_on(c, service):
     times = []
     with logged(c, service) as tell, c.date(service) as s:
         for _ in range(3):
+            asked = time.time()
             s.sendall(b"?")
-            times.append(right(s.recv(1000)))
+            times.append(right(s.recv(1000), asked))
             tell(1)
             time.sleep(1.1)
     expect(times[0] < times[1] < times[2], f"1.1 s apart, it was {times}")
@@ -121,7 +126,7 @@ def to_the_second(c, service):
         for _ in range(30):
             before = int(time.time() - 0.02)  # a coarse clock may lag a little
             s.sendall(b"?")
-            got = right(s.recv(1000))
+            got = right(s.recv(1000), before)
             tell(1)
             expect(before <= got <= time.time(), f"{got:.0f}, when it was {before} to {time.time():.3f}")
             time.sleep(0.06)
@@ -153,8 +158,9 @@ def fifty(c, service):
 
     def work(turn):
         with c.date(service) as s:
+            asked = time.time()
             got, end = exchange(s, [b"%d" % turn])
-            answered.append(rights(got, 1, 2))
+            answered.append(rights(got, asked, 1, 2))
             expect(end == "FIN", f"{show(got)}, but then {end}")
     with logged(c, service) as tell:
         at_once(50, work)
@@ -187,7 +193,7 @@ def low(text):
     return re.sub(r"\\x[0-9a-fA-F]{2}", lambda m: m[0].lower(), text)
 
 
-def written(c, number, s, request):
+def written(c, number, s, request, asked):
     """The file is there, with its one line: when, who, what."""
     name = f"log{number}.txt"
     with open(c.log(number), "rb") as f:
@@ -200,7 +206,7 @@ def written(c, number, s, request):
     expect(not re.search(r"[\x00-\x1f\x7f-\x9f]", line), f"{name} has control characters: {line!r}")
     found = re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d\d:\d\d|Z)", line)
     expect(found, f"{name} does not say when: {line!r}")
-    moment(found[0])
+    moment(found[0], asked)
     host, port = s.getsockname()[:2]
     expect(host in line and re.search(rf"(?<!\d){port}(?!\d)", line), f"{name} does not name {host} {port}: {line!r}")
     expect(low(escaped(request)) in low(line), f"{name} has not {escaped(request)!r}: {line!r}")
@@ -209,16 +215,16 @@ def written(c, number, s, request):
 def ask(c, s, request, look=True):
     """One request, its file there before its answer is; the file's number. Again if it was cut on the way."""
     for _ in range(5):
-        before = c.logs()
+        before, asked = c.logs(), time.time()
         s.sendall(request)
         got = s.recv(1000)
         new = c.logs() - before
-        rights(got, 1, len(request))
+        rights(got, asked, 1, len(request))
         if len(got) == 26 and not (len(request) > 1 and again(s)):
             expect(len(new) == 1, f"answered, and new files are {sorted(new)}, expected one")
             [number] = new
             if look:
-                written(c, number, s, request)
+                written(c, number, s, request, asked)
             return number
         while again(s):
             s.recv(1000)
@@ -297,15 +303,16 @@ def twenty(c):
 
     def work(turn):
         with c.date("logdate") as s:
+            asked = time.time()
             s.sendall(b"client <%d>" % turn)
             got = s.recv(1000)
-            right(got[:26])
+            right(got[:26], asked)
             port = s.getsockname()[1]
             mine = [n for n in c.logs() - before if says(c, n, port)]
             expect(mine, "answered, and no file names it")
             expect(len(mine) == 1 or len(got) > 26, f"{len(mine)} files name it")
             ports[turn] = mine
-            written(c, mine[0], s, b"client <%d>" % turn)
+            written(c, mine[0], s, b"client <%d>" % turn, asked)
     at_once(20, work)
     numbers = [n for mine in ports.values() for n in mine]
     new = c.logs() - before
