@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anywire_tests::samples;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::net::Net;
 
@@ -162,8 +162,12 @@ struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        // `timeout` has a process group of its own, and hands it what it gets.
+        let group = Pid::from_child(&self.0);
+        let _ = kill_process(group, Signal::TERM);
         let _ = self.0.wait();
+        // Some ncat has outlived that once, nobody knows how.
+        let _ = kill_process_group(group, Signal::KILL);
     }
 }
 
