@@ -1,11 +1,10 @@
 //! A wire that fails, at each call in turn: it ends, it says so, and no file stays open.
 
-use anywire_core::blocking::{Buffers, Interest, Plain, Ready, Wire, converse};
+use anywire_core::blocking::{Buffers, Plain, converse};
 use anywire_core::checked::Checked;
 use anywire_core::client;
 use anywire_core::conversation::Limits;
 use anywire_core::event::End;
-use anywire_core::instant::Instant;
 use anywire_core::request::Stop;
 use anywire_core::service::{echo, file, hello};
 use anywire_core::session::{Reason, Session};
@@ -30,7 +29,7 @@ fn failing_at_each_call<S: Session>(make: impl Fn() -> S, pieces: &[&[u8]]) {
     assert!(whole.calls() > 5);
     for call in 0..whole.calls() {
         let (outcome, wire, mut store) = run(wire().fails_at(call));
-        assert_eq!(outcome.error, Some(Broken), "call {call}");
+        assert_eq!(outcome.error, Some(Broken::default()), "call {call}");
         let in_a_body = matches!(outcome.end, End::Aborted(Reason::Cut { stop: Stop::Reset, .. }));
         // What fails while we drain comes after an orderly end.
         let finished = outcome.end == End::Finished && wire.shut;
@@ -89,50 +88,6 @@ fn a_write_that_takes_nothing_is_a_failure() {
     assert_eq!(outcome.end, End::Reset);
 }
 
-/// A wire on which every read fails in the same way.
-struct Fails {
-    kind: ErrorKind,
-    ours: bool,
-}
-
-impl ErrorType for Fails {
-    type Error = ErrorKind;
-}
-
-impl Read for Fails {
-    fn read(&mut self, _: &mut [u8]) -> Result<usize, ErrorKind> {
-        Err(self.kind)
-    }
-}
-
-impl Write for Fails {
-    fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
-        Ok(buf.len())
-    }
-    fn flush(&mut self) -> Result<(), ErrorKind> {
-        Ok(())
-    }
-}
-
-impl Wire for Fails {
-    const ENDS: bool = true;
-
-    fn now(&mut self) -> Instant {
-        Instant::ZERO
-    }
-    fn wait(&mut self, _: Interest, _: Option<Instant>) -> Result<Ready, ErrorKind> {
-        Ok(Ready { read: true, write: true })
-    }
-    fn shutdown(&mut self) -> Result<(), ErrorKind> {
-        Ok(())
-    }
-    fn abort(&mut self) {}
-    fn is_ours(&self, error: &ErrorKind) -> bool {
-        assert_eq!(*error, self.kind);
-        self.ours
-    }
-}
-
 #[test]
 fn who_is_to_blame_for_a_failure_is_told_by_its_kind_and_by_the_wire() {
     for (kind, ours, end) in [
@@ -142,10 +97,9 @@ fn who_is_to_blame_for_a_failure_is_told_by_its_kind_and_by_the_wire() {
         (ErrorKind::Other, true, End::Aborted(Reason::Failed)),
         (ErrorKind::TimedOut, true, End::Aborted(Reason::Failed)),
     ] {
-        let mut wire = Fails { kind, ours };
-        let buffers = Buffers { input: &mut [0; 8], output: &mut [0; 8] };
-        let limits = Limits::default();
-        let outcome = converse(echo::Session, &mut wire, &mut NoStore, &mut (), buffers, &limits);
-        assert_eq!((outcome.end, outcome.error), (end, Some(kind)), "{ours}");
+        let mut wire = Scripted::sends(&[b"some"]).fails_at(0).fails_with(kind, ours);
+        let (mut store, mut user) = (Files::new(), User::default());
+        let outcome = hold(echo::Session, &mut wire, &mut store, &mut user, (8, 8));
+        assert_eq!((outcome.end, outcome.error), (end, Some(Broken(kind))), "{ours}");
     }
 }

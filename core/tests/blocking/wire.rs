@@ -28,6 +28,9 @@ pub(crate) struct Scripted {
     full_at: Option<usize>,
     calls: usize,
     fail_at: Option<usize>,
+    failure: Broken,
+    /// What fails is on our side.
+    ours: bool,
     pub(crate) shut: bool,
     pub(crate) aborted: bool,
     pub(crate) armed: Vec<bool>,
@@ -41,7 +44,13 @@ pub(crate) struct Scripted {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
+pub(crate) struct Broken(pub(crate) ErrorKind);
+
+impl Default for Broken {
+    fn default() -> Self {
+        Self(ErrorKind::ConnectionReset)
+    }
+}
 
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,7 +62,7 @@ impl std::error::Error for Broken {}
 
 impl embedded_io::Error for Broken {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::ConnectionReset
+        self.0
     }
 }
 
@@ -104,6 +113,12 @@ impl Scripted {
         self
     }
 
+    /// And in this way, on our side or not.
+    pub(crate) fn fails_with(mut self, kind: ErrorKind, ours: bool) -> Self {
+        (self.failure, self.ours) = (Broken(kind), ours);
+        self
+    }
+
     /// And somebody tells it what is to become of it.
     pub(crate) fn then_told(mut self, at: u64, told: Told) -> Self {
         self.orders.push((at, told));
@@ -132,7 +147,7 @@ impl Scripted {
     fn call(&mut self) -> Result<(), Broken> {
         let call = self.calls;
         self.calls += 1;
-        if self.fail_at.is_some_and(|at| at <= call) { Err(Broken) } else { Ok(()) }
+        if self.fail_at.is_some_and(|at| at <= call) { Err(self.failure) } else { Ok(()) }
     }
 
     fn readable(&self) -> bool {
@@ -250,6 +265,11 @@ impl Wire for Scripted {
     fn abort(&mut self) {
         assert!(!self.aborted);
         self.aborted = true;
+    }
+
+    fn is_ours(&self, error: &Broken) -> bool {
+        assert_eq!(*error, self.failure);
+        self.ours
     }
 
     fn arm(&mut self, armed: bool) {

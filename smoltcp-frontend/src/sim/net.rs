@@ -120,7 +120,7 @@ impl<'w, A: Station, B: Station> Net<'w, A, B> {
                     }
                 }
                 _ if self.now >= end => return false,
-                due => self.now = earliest(due, Some(end)).unwrap_or(end),
+                due => self.now = due.map_or(end, |due| due.min(end)),
             }
         }
     }

@@ -48,6 +48,13 @@ impl Ghosts {
         first
     }
 
+    /// Acknowledges all before that number, behind a name of two bytes.
+    fn acknowledge(sim: &mut Sim, to: u16, from: u8, port: u16, number: u32) {
+        let (control, ack) = (TcpControl::None, Some(number));
+        let got = Segment { control, port, seq: 10, ack, payload: b"" };
+        inject(sim, &segment_to(to, from, got));
+    }
+
     /// Connects, and sends these bytes.
     pub(super) fn connect(
         &self,
@@ -117,9 +124,7 @@ fn who_acknowledges_our_end_late_is_given_as_long_to_end() {
     sim.net.run(SECOND * 10);
     assert_eq!(sim.counts().closing, 1);
     // Our end is a byte behind the content's seven.
-    let (control, ack) = (TcpControl::None, Some(first + 8));
-    let got = Segment { control, port: 1001, seq: 10, ack, payload: b"" };
-    inject(&mut sim, &segment_to(port, 11, got));
+    Ghosts::acknowledge(&mut sim, port, 11, 1001, first + 8);
     sim.net.run(SECOND * 2 - MS);
     assert_eq!(sim.counts().closing, 1);
     sim.net.run(MS * 2);
@@ -138,9 +143,7 @@ fn who_has_got_all_of_the_bytes_makes_way_first() {
     ghosts.connect(&mut sim, port, 11, 1001, b"f\n");
     sim.net.run(SECOND);
     let first = ghosts.connect(&mut sim, port, 12, 1002, b"f\n");
-    let (control, ack) = (TcpControl::None, Some(first + 7));
-    let got = Segment { control, port: 1002, seq: 10, ack, payload: b"" };
-    inject(&mut sim, &segment_to(port, 12, got));
+    Ghosts::acknowledge(&mut sim, port, 12, 1002, first + 7);
     sim.net.run(SECOND * 20);
     assert_eq!(sim.counts().closing, 2);
     let at = sim.stream(512, 512);
@@ -253,12 +256,10 @@ fn who_has_acknowledged_all_has_not_vanished() {
     let ghosts = Ghosts::watch(&mut sim);
     let port = <file::File as StreamService>::ABOUT.port;
     let first = ghosts.connect(&mut sim, port, 11, 1001, b"f\n");
-    // When the conversation is over, its end and all before it are acknowledged.
     sim.net.run(SECOND * 25);
-    assert_eq!(sim.counts().closing, 1);
-    let (control, ack) = (TcpControl::None, Some(first + 8));
-    let got = Segment { control, port: 1001, seq: 10, ack, payload: b"" };
-    inject(&mut sim, &segment_to(port, 11, got));
+    assert_eq!(sim.counts().closing, 1, "the conversation is over");
+    // The content's seven bytes, and the end.
+    Ghosts::acknowledge(&mut sim, port, 11, 1001, first + 8);
     sim.net.run(MS);
     let at = sim.stream(512, 512);
     sim.dial(at, port);

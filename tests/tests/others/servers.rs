@@ -166,7 +166,7 @@ impl Drop for Server {
         let group = Pid::from_child(&self.0);
         let _ = kill_process(group, Signal::TERM);
         let _ = self.0.wait();
-        // Some ncat has outlived that once, nobody knows how.
+        // An ncat has once outlived that; why is not known.
         let _ = kill_process_group(group, Signal::KILL);
     }
 }
